@@ -1,0 +1,1 @@
+//! The raw BPF and perf_event system calls.

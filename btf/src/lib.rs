@@ -1,0 +1,2 @@
+//! BTF, the BPF type format.
+#![forbid(unsafe_code)]

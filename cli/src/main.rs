@@ -1,0 +1,3 @@
+//! The `tracewell` command.
+#![forbid(unsafe_code)]
+fn main() {}

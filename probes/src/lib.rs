@@ -1,0 +1,2 @@
+//! Event sources.
+#![forbid(unsafe_code)]

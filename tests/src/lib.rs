@@ -1,0 +1,2 @@
+//! The kernel matrix.
+#![forbid(unsafe_code)]
