@@ -1,1 +1,19 @@
-//! The raw BPF and perf_event system calls.
+//! The raw BPF and perf_event system calls, one typed function per command.
+//!
+//! This crate is the only one of the workspace with `unsafe` code. It decides no policy: what a caller asks for is
+//! what the kernel is asked for, and what the kernel answers comes back with its errno, its words and a remedy.
+//! Instructions are `&[u64]` and BTF is bytes, so it needs neither an assembler nor a BTF reader.
+//!
+//! Modules: maps, programs, links, BTF objects, ids, statistics, features, and the process
+//! limits and processors that they depend on.
+
+#[allow(dead_code)]
+pub(crate) mod abi;
+pub mod errno;
+pub mod error;
+pub mod prog;
+#[allow(dead_code)]
+pub(crate) mod syscall;
+
+pub use errno::Errno;
+pub use error::{Error, Result};
