@@ -1,2 +1,10 @@
 //! Event sources.
+//!
+//! This crate finds events (kernel functions, user functions, tracepoints, syscalls), attaches to them, filters,
+//! counts and collects stacks in the kernel, and turns addresses into names. It never prints.
 #![forbid(unsafe_code)]
+
+pub mod error;
+pub mod spec;
+
+pub use error::{Error, Result};

@@ -1,0 +1,115 @@
+//! The crate's one error type.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::spec::SpecError;
+
+/// What can go wrong when events are found, attached or read. Every variant says where and what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An event spec that does not follow the grammar; carries the position.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+
+    /// A file of the system could not be read or written.
+    #[error("cannot {action} {}: {source}{}", path.display(), hint(source))]
+    Io {
+        /// What was tried: `read`, `write to`, ...
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// There is no tracefs and it could not be mounted.
+    #[error("no tracefs: {reason}; {remedy}")]
+    NoTracefs {
+        /// Where it was looked for and why mounting failed.
+        reason: String,
+        /// The command that makes it available.
+        remedy: String,
+    },
+
+    /// No event matches a pattern.
+    #[error("no {what} matches `{pattern}`{}", did_you_mean(near))]
+    NoMatch {
+        /// What was searched: `kernel function`, `tracepoint`, ...
+        what: &'static str,
+        /// The pattern as written.
+        pattern: String,
+        /// The nearest names, best first.
+        near: Vec<String>,
+    },
+
+    /// A kernel function that exists in some form but cannot be probed.
+    #[error("cannot trace `{name}`: {why}{}", did_you_mean(near))]
+    NotTraceable {
+        /// The function.
+        name: String,
+        /// The reason, with what to do about it.
+        why: String,
+        /// The nearest traceable names, best first.
+        near: Vec<String>,
+    },
+
+    /// Several kernel functions share a name, and the kernel would not know which one is meant.
+    #[error("`{name}` is ambiguous: {} functions have this name ({}); give an address instead of the name, like kprobe:{}", addrs.len(), hex_list(addrs), addrs.first().map_or_else(String::new, |a| format!("{a:#x}")))]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// The address of each.
+        addrs: Vec<u64>,
+    },
+
+    /// The kernel lacks something that this needs.
+    #[error("{what} is not available on this kernel: {why}; {remedy}")]
+    Unavailable {
+        /// The feature.
+        what: String,
+        /// Why, with the configuration option where it is known.
+        why: String,
+        /// What still works or what to change.
+        remedy: String,
+    },
+
+    /// A file of the system does not have the form that its documentation promises.
+    #[error("{} is malformed at {at}: {why}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where in it: a line or an offset.
+        at: String,
+        /// What was expected.
+        why: String,
+    },
+}
+
+/// The crate's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Error {
+        Error::Io { action, path: path.into(), source }
+    }
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => " (run as root, or grant CAP_BPF, CAP_PERFMON and read access to it)",
+        _ => "",
+    }
+}
+
+fn did_you_mean(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
+}
+
+fn hex_list(addrs: &[u64]) -> String {
+    let shown: Vec<String> = addrs.iter().take(8).map(|a| format!("{a:#x}")).collect();
+    let more = if addrs.len() > shown.len() { ", ..." } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
