@@ -11,6 +11,7 @@
 pub(crate) mod abi;
 pub mod errno;
 pub mod error;
+pub mod host;
 pub mod prog;
 #[allow(dead_code)]
 pub(crate) mod syscall;
