@@ -1,3 +1,119 @@
-//! The `tracewell` command.
+//! The `tracewell` command: arguments in, text out. What it prints comes from `probes` and `bpf-sys`.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod args;
+mod clock;
+mod gen_docs;
+mod launch;
+mod output;
+mod run;
+mod term;
+mod wait;
+
+use anyhow::Result;
+use clap::{ArgMatches, Command};
+use std::ffi::OsString;
+use std::io::{Write, stderr, stdout};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let mut argv = std::env::args_os().peekable();
+    let name = argv.peek().cloned().unwrap_or_default();
+    if name == launch::STARTER {
+        argv.next();
+        return ExitCode::from(launch::starter(argv));
+    }
+    match dispatch(&name, argv) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) if run::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = report(&mut stderr(), &e);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Result<u8> {
+    let (tool, matches) = match args::tool_of_name(name) {
+        Some(tool) => {
+            let command = if tool == "funccount" {
+                args::funccount(args::For::Parsing)
+            } else {
+                args::stackcount(args::For::Parsing)
+            };
+            (tool.to_string(), parse(command, argv))
+        }
+        None => {
+            let matches = parse(args::tracewell(args::For::Parsing), argv);
+            let (tool, matches) = matches.subcommand().expect("clap refuses a command line without one");
+            (tool.to_string(), matches.clone())
+        }
+    };
+    let m = &matches;
+    let out = &mut stdout().lock();
+    match tool.as_str() {
+        "completions" => gen_docs::completions(out, m.get_one::<String>("shell").map_or("", |s| s))?,
+        "man" => gen_docs::man(out, m.get_one::<std::path::PathBuf>("dir").map(|p| p.as_path()))?,
+        other => unreachable!("clap knows no subcommand {other}"),
+    }
+    Ok(0)
+}
+
+/// Usage errors, `--help` and `--version` end here, with clap's text and status 2 or 0.
+fn parse(command: Command, argv: impl Iterator<Item = OsString>) -> ArgMatches {
+    command.try_get_matches_from(argv).unwrap_or_else(|e| e.exit())
+}
+
+/// `tracewell: error: what: why: why`, each cause once.
+fn report(out: &mut dyn Write, e: &anyhow::Error) -> std::io::Result<()> {
+    let mut text = e.to_string();
+    for cause in e.chain().skip(1) {
+        let cause = cause.to_string();
+        // Many errors already print their source as part of themselves.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    writeln!(out, "tracewell: error: {text}")
+}
+
+/// How long each step took, for `--timings`.
+#[derive(Debug, Default)]
+pub struct Timings {
+    steps: Vec<(&'static str, u128)>,
+}
+
+impl Timings {
+    /// Runs one step and notes its time.
+    pub fn measure<T>(&mut self, step: &'static str, f: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = f();
+        self.steps.push((step, start.elapsed().as_micros()));
+        result
+    }
+
+    /// Prints the steps on standard error.
+    pub fn print(&self) {
+        let text: Vec<String> = self.steps.iter().map(|(step, us)| format!("{step}_us={us}")).collect();
+        let _ = writeln!(stderr(), "timings: {}", text.join(" "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn causes_are_printed_once() {
+        let io = std::io::Error::other("no space");
+        let e = Err::<(), _>(io).context("cannot write x: no space").context("cannot save").unwrap_err();
+        let mut out = Vec::new();
+        report(&mut out, &e).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "tracewell: error: cannot save: cannot write x: no space\n"
+        );
+    }
+}
