@@ -85,6 +85,50 @@ pub enum Error {
         /// What was expected.
         why: String,
     },
+
+    /// A filter names something that does not exist.
+    #[error("{what}; {remedy}")]
+    BadFilter {
+        /// What does not exist.
+        what: String,
+        /// What to write instead.
+        remedy: String,
+    },
+
+    /// There is no such attach mode.
+    #[error("there is no attach mode `{text}`; the modes are {modes}")]
+    BadMode {
+        /// The text.
+        text: String,
+        /// All names.
+        modes: String,
+    },
+
+    /// A system call that belongs to no single target failed.
+    #[error(transparent)]
+    Sys(#[from] bpf_sys::Error),
+
+    /// A generated program could not be assembled.
+    #[error(
+        "cannot assemble the program `{name}`: {source}; this is a bug, please report it with the command line"
+    )]
+    Build {
+        /// The program.
+        name: &'static str,
+        /// The assembler's reason.
+        source: asm::BuildError,
+    },
+
+    /// A target could not be attached; nothing remains attached.
+    #[error("cannot attach to {target} ({mode}): {reason}")]
+    Attach {
+        /// The target, or how many of them.
+        target: String,
+        /// The mechanism that was tried.
+        mode: &'static str,
+        /// The kernel's answer, with what it wrote to its log, and what to do next.
+        reason: String,
+    },
 }
 
 /// The crate's result type.
@@ -99,7 +143,9 @@ impl Error {
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::PermissionDenied => " (run as root, or grant CAP_BPF, CAP_PERFMON and read access to it)",
+        io::ErrorKind::PermissionDenied => {
+            " (run as root, or grant CAP_BPF, CAP_PERFMON and read access to it)"
+        }
         _ => "",
     }
 }

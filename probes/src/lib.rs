@@ -4,7 +4,12 @@
 //! counts and collects stacks in the kernel, and turns addresses into names. It never prints.
 #![forbid(unsafe_code)]
 
+pub mod attach;
+pub mod count;
 pub mod error;
+pub mod filter;
 pub mod spec;
+pub mod user;
+pub mod stacks;
 
 pub use error::{Error, Result};
