@@ -435,10 +435,10 @@ mod tests {
         check(
             &["tracewell", "funccount", "-p", "zero", "x"],
             expect![[r#"
-            error: invalid value 'zero' for '--pid <PID>': invalid digit found in string
+                error: invalid value 'zero' for '--pid <PID>': not a whole number above 0
 
-            For more information, try '--help'.
-        "#]],
+                For more information, try '--help'.
+            "#]],
         );
         check(
             &["tracewell", "stackcount", "-KU", "x"],

@@ -3,10 +3,14 @@
 
 mod args;
 mod clock;
+mod funccount;
 mod gen_docs;
 mod launch;
+mod names;
 mod output;
 mod run;
+mod setup;
+mod stackcount;
 mod term;
 mod wait;
 
@@ -15,7 +19,7 @@ use clap::{ArgMatches, Command};
 use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn main() -> ExitCode {
     let mut argv = std::env::args_os().peekable();
@@ -51,6 +55,11 @@ fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Res
         }
     };
     let m = &matches;
+    match tool.as_str() {
+        "funccount" => return funccount::main(m),
+        "stackcount" => return stackcount::main(m),
+        _ => {}
+    }
     let out = &mut stdout().lock();
     match tool.as_str() {
         "completions" => gen_docs::completions(out, m.get_one::<String>("shell").map_or("", |s| s))?,
@@ -91,6 +100,11 @@ impl Timings {
         let result = f();
         self.steps.push((step, start.elapsed().as_micros()));
         result
+    }
+
+    /// Notes a step that somebody else measured.
+    pub fn push(&mut self, step: &'static str, took: Duration) {
+        self.steps.push((step, took.as_micros()));
     }
 
     /// Prints the steps on standard error.

@@ -4,10 +4,10 @@
 use crate::args::Common;
 use crate::launch::Launched;
 use crate::output::live::Size;
-use crate::output::{Format, Missed, Moment, missed, text};
+use crate::output::{Format, Missed, Moment, text};
 use crate::term::Terminal;
 use crate::wait::{Waiter, Wake};
-use crate::{Timings, clock};
+use crate::{Timings, clock, output};
 use anyhow::{Context, Result};
 use std::io::{self, BufWriter, StdoutLock, Write, stderr, stdout};
 use std::os::fd::BorrowedFd;
@@ -24,20 +24,17 @@ pub enum Span {
 
 /// What the loop asks of a tool.
 pub trait Tool {
-    /// `funccount` or `stackcount`.
-    fn name(&self) -> &'static str;
-
     /// How many functions are attached.
     fn functions(&self) -> usize;
 
     /// Reads what was counted and writes it in the format of the options.
-    fn block(&mut self, out: &mut dyn Write, moment: &Moment, span: Span) -> Result<()>;
+    fn block(&mut self, out: &mut dyn Write, moment: &Moment, span: Span, missed: &[Missed]) -> Result<()>;
 
     /// The same as a screen.
-    fn screen(&mut self, out: &mut dyn Write, moment: &Moment, size: Size) -> Result<()>;
+    fn screen(&mut self, out: &mut dyn Write, moment: &Moment, size: Size, missed: &[Missed]) -> Result<()>;
 
     /// What was missed since the start.
-    fn missed(&self) -> Vec<Missed>;
+    fn missed(&self) -> Result<Vec<Missed>>;
 
     /// The CSV header.
     fn csv_header(&self, out: &mut dyn Write) -> io::Result<()>;
@@ -51,7 +48,7 @@ pub trait Tool {
     fn serve(&mut self) {}
 
     /// Takes all probes away.
-    fn detach(self: Box<Self>);
+    fn detach(self);
 }
 
 struct Loop<'a> {
@@ -66,7 +63,7 @@ struct Loop<'a> {
 /// Runs an attached tool to its end and says with which status to exit.
 pub fn run(
     options: &Common,
-    mut tool: Box<dyn Tool>,
+    mut tool: impl Tool,
     mut launched: Option<Launched>,
     mut terminal: Option<Terminal>,
     timings: &mut Timings,
@@ -80,7 +77,7 @@ pub fn run(
         last: now,
         reported: 0,
     };
-    let ended = this.intervals(tool.as_mut(), &mut waiter, &mut launched, &mut terminal);
+    let ended = this.intervals(&mut tool, &mut waiter, &mut launched, &mut terminal);
     drop(terminal);
     // Detaching thousands of probes can take the kernel a while.
     waiter.release();
@@ -193,18 +190,18 @@ impl Loop<'_> {
         if span == Span::Whole {
             moment.interval_us = moment.elapsed_us;
         }
-        tool.block(&mut self.out, &moment, span)?;
+        let missed = tool.missed()?;
+        tool.block(&mut self.out, &moment, span, &missed)?;
         if last && self.options.format == Format::Text && !self.options.quiet {
             text::detaching(&mut self.out)?;
         }
         self.out.flush()?;
         if self.options.format != Format::Json {
-            let list = tool.missed();
-            let sum = list.iter().map(|m| m.count).sum();
+            let sum = missed.iter().map(|m| m.count).sum();
             if sum > self.reported {
                 self.reported = sum;
                 // Standard error may be closed without that being a reason to stop.
-                let _ = missed(&mut stderr(), "tracewell", &list);
+                let _ = output::missed(&mut stderr(), "tracewell", &missed);
             }
         }
         Ok(())
@@ -212,7 +209,8 @@ impl Loop<'_> {
 
     fn draw(&mut self, tool: &mut dyn Tool, terminal: &Terminal) -> Result<()> {
         let moment = self.moment();
-        tool.screen(&mut self.out, &moment, terminal.size())?;
+        let missed = tool.missed()?;
+        tool.screen(&mut self.out, &moment, terminal.size(), &missed)?;
         self.out.flush().context("cannot draw on the terminal")
     }
 }
@@ -220,4 +218,14 @@ impl Loop<'_> {
 /// Whether the one who reads our output went away, which is no error of ours.
 pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
     e.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// The misses that every session counts.
+pub fn recursion(count: u64) -> Missed {
+    Missed {
+        key: "recursion",
+        text: "were missed by the kernel because another probe was being handled on the same processor; trace \
+               fewer functions",
+        count,
+    }
 }

@@ -82,6 +82,7 @@ fn write_frame(out: &mut dyn Write, frame: &Frame, style: Style) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::super::testdata::*;
+    use super::super::{CountRow, Moment, StackRow};
     use super::*;
     use expect_test::{Expect, expect};
 
@@ -137,17 +138,17 @@ mod tests {
             Style::default(),
             expect![[r#"
 
-              kernel_clone
-              [unknown]
-                1
+  kernel_clone
+  [unknown]
+    1
 
-              vfs_read
-              ksys_read
-              read
-              main
-                3
+  vfs_read
+  ksys_read
+  read
+  main
+    3
 
-        "#]],
+"#]],
         );
     }
 
@@ -194,5 +195,78 @@ mod tests {
             Detaching...
         "#]]
         .assert_eq(&String::from_utf8(out).unwrap());
+    }
+
+    /// What Debian's `funccount-bpfcc -T -i 1 -d 2 -p PID 'c:*stat*'` printed (0.26), its `b'...'` made plain.
+    const BCC_FUNCCOUNT: &str = r#"Tracing 57 functions for "c:*stat*"... Hit Ctrl-C to end.
+
+01:58:40
+FUNC                                    COUNT
+__stat                                     50
+__fstatat                                  50
+
+01:58:41
+FUNC                                    COUNT
+__stat                                     49
+__fstatat                                  49
+Detaching...
+"#;
+
+    /// What `stackcount-bpfcc -sv -d -D 1 -P -T 'c:getppid'` printed, its `b'...'` made plain.
+    const BCC_STACKCOUNT: &str = r#"Tracing 1 functions for "c:getppid"... Hit Ctrl-C to end.
+
+01:58:50
+    --
+  7fbc2ecf34f0     getppid+0x0
+  7fbc2f25b000     [unknown]
+    python3 [22722]
+    50
+
+Detaching...
+"#;
+
+    #[test]
+    fn same_bytes_as_bccs_funccount() {
+        let style = Style { timestamp: true, ..Style::default() };
+        let mut out = Vec::new();
+        banner(&mut out, 57, "c:*stat*").unwrap();
+        for (local, count) in [("01:58:40", 50), ("01:58:41", 49)] {
+            let moment = Moment { local: local.into(), ..Moment::default() };
+            let rows = [CountRow { name: "__stat", count }, CountRow { name: "__fstatat", count }];
+            let block =
+                CountBlock { moment: &moment, functions: 57, rows: &rows, total: 2 * count, missed: &[] };
+            counts(&mut out, &block, style).unwrap();
+        }
+        detaching(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), BCC_FUNCCOUNT);
+    }
+
+    #[test]
+    fn same_bytes_as_bccs_stackcount() {
+        let style = Style {
+            timestamp: true,
+            offset: true,
+            verbose: true,
+            delimited: true,
+            process_line: true,
+            ..Style::default()
+        };
+        let moment = Moment { local: "01:58:50".into(), ..Moment::default() };
+        let rows = [StackRow {
+            pid: Some(22722),
+            comm: "python3".into(),
+            kernel: Vec::new(),
+            user: vec![
+                Frame { addr: 0x7fbc_2ecf_34f0, name: Some("getppid".into()), offset: 0 },
+                Frame { addr: 0x7fbc_2f25_b000, name: None, offset: 0 },
+            ],
+            count: 50,
+        }];
+        let block = StackBlock { moment: &moment, functions: 1, rows: &rows, total: 50, missed: &[] };
+        let mut out = Vec::new();
+        banner(&mut out, 1, "c:getppid").unwrap();
+        stacks(&mut out, &block, style).unwrap();
+        detaching(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), BCC_STACKCOUNT);
     }
 }
