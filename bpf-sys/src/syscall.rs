@@ -78,7 +78,7 @@ pub(crate) unsafe fn own(fd: i64) -> OwnedFd {
 /// addresses in it (`config1` of named kprobes and uprobes) must be NUL-terminated strings that outlive the call.
 #[allow(dead_code, reason = "the perf module's")]
 pub(crate) unsafe fn perf_event_open<A>(
-    attr: &A,
+    attr: &mut A,
     pid: i32,
     cpu: i32,
     group: Option<BorrowedFd<'_>>,
@@ -87,11 +87,12 @@ pub(crate) unsafe fn perf_event_open<A>(
     const PERF_FLAG_FD_CLOEXEC: u64 = 8;
     let group = group.map_or(-1, |fd| fd.as_raw_fd());
     loop {
-        // SAFETY: `attr` is readable for the size that it states, and its addresses are valid (the caller's promise).
+        // SAFETY: `attr` is readable for the size that it states, its addresses are valid (the caller's promise), and
+        // its size field is writable: that is where the kernel puts the size it knows when it answers E2BIG.
         let ret = unsafe {
             libc::syscall(
                 libc::SYS_perf_event_open,
-                std::ptr::from_ref(attr),
+                std::ptr::from_mut(attr),
                 pid,
                 cpu,
                 group,

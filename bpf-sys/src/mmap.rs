@@ -1,0 +1,159 @@
+//! Memory that is shared with the kernel: the one wrapper of mmap(2).
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use crate::{Errno, Error, Result};
+
+/// What may be done with a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Reads only; writing is refused before the processor would.
+    ReadOnly,
+    /// Reads and writes.
+    Writable,
+}
+
+/// A shared mapping of a descriptor, unmapped when dropped. Others (the kernel, BPF programs) write to it at any time, so
+/// it is reached through atomics, or as bytes by those who know that nobody writes there now.
+#[derive(Debug)]
+pub(crate) struct Mmap {
+    start: NonNull<u8>,
+    len: usize,
+    access: Access,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and all safe access to it is atomic.
+unsafe impl Send for Mmap {}
+// SAFETY: as above.
+unsafe impl Sync for Mmap {}
+
+impl Mmap {
+    /// Maps `len` bytes at `offset` of `fd`; `what` names the thing in errors.
+    pub fn map(fd: BorrowedFd<'_>, offset: u64, len: usize, access: Access, what: &str) -> Result<Self> {
+        let context = || format!("map {len} bytes at offset {offset} of {what}");
+        if len == 0 || len > isize::MAX as usize {
+            return Err(Error::invalid(format!("{}: the length must be 1 byte at least and fit memory", context())));
+        }
+        let Ok(offset) = libc::off_t::try_from(offset) else {
+            return Err(Error::invalid(format!("{}: the offset is too large", context())));
+        };
+        let protection = match access {
+            Access::ReadOnly => libc::PROT_READ,
+            Access::Writable => libc::PROT_READ | libc::PROT_WRITE,
+        };
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists already.
+        let start = unsafe {
+            libc::mmap(std::ptr::null_mut(), len, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset)
+        };
+        if start == libc::MAP_FAILED {
+            return Err(Error::sys("mmap", context(), Errno::last()));
+        }
+        match NonNull::new(start.cast::<u8>()) {
+            Some(start) => Ok(Mmap { start, len, access }),
+            None => Err(Error::sys("mmap", context(), Errno::EFAULT)),
+        }
+    }
+
+    /// The length in bytes, as it was asked for.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// What may be done with it.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The aligned place of a `T` at a byte offset, or `None` where it is not wholly inside.
+    fn place<T>(&self, offset: usize) -> Option<NonNull<T>> {
+        let end = offset.checked_add(size_of::<T>())?;
+        if end > self.len || !offset.is_multiple_of(align_of::<T>()) {
+            return None;
+        }
+        // SAFETY: `offset` is inside of the mapping, which is one allocation.
+        Some(unsafe { self.start.add(offset) }.cast())
+    }
+
+    /// The 64-bit word at a byte offset. Only to be loaded from where the mapping is [`Access::ReadOnly`].
+    pub fn u64_at(&self, offset: usize) -> Option<&AtomicU64> {
+        // SAFETY: inside of the mapping and aligned (mappings start at a page), lives as long as `self`; everyone who
+        // writes there from this process goes through atomics. Loads of a word are allowed on read-only memory.
+        self.place(offset).map(|p| unsafe { p.as_ref() })
+    }
+
+    /// The 32-bit word at a byte offset. Only to be loaded from where the mapping is [`Access::ReadOnly`].
+    pub fn u32_at(&self, offset: usize) -> Option<&AtomicU32> {
+        // SAFETY: as for `u64_at`.
+        self.place(offset).map(|p| unsafe { p.as_ref() })
+    }
+
+    /// `count` 64-bit words from a byte offset on.
+    pub fn u64s(&self, offset: usize, count: usize) -> Option<&[AtomicU64]> {
+        let end = count.checked_mul(8)?.checked_add(offset)?;
+        if end > self.len || !offset.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: `offset` is inside of the mapping or at its end.
+        let start = unsafe { self.start.add(offset) }.cast::<AtomicU64>();
+        // SAFETY: as for `u64_at`, for each of the words.
+        Some(unsafe { std::slice::from_raw_parts(start.as_ptr(), count) })
+    }
+
+    /// Bytes of the mapping, or `None` where they are not wholly inside.
+    ///
+    /// # Safety
+    ///
+    /// Nobody, neither the kernel nor this process, may write to these bytes while the slice lives.
+    pub unsafe fn bytes(&self, offset: usize, len: usize) -> Option<&[u8]> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: inside of the mapping; that nobody writes is the caller's promise.
+        Some(unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset), len) })
+    }
+}
+
+impl Drop for Mmap {
+    fn drop(&mut self) {
+        // SAFETY: exactly what `map` mapped, and no borrow of it outlives `self`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// The size of a page in bytes.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf only reads a number.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).ok().filter(|s| s.is_power_of_two()).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn nothing_outside_of_the_mapping_can_be_reached() {
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let map = Mmap::map(file.as_fd(), 0, 100, Access::ReadOnly, "the test's file").unwrap();
+        assert!(map.u64_at(88).is_some());
+        for offset in [96, 93, 100, usize::MAX - 3] {
+            assert!(map.u64_at(offset).is_none(), "{offset}");
+        }
+        assert!(map.u32_at(96).is_some());
+        assert!(map.u32_at(98).is_none());
+        assert_eq!(map.u64s(0, 12).unwrap().len(), 12);
+        assert!(map.u64s(8, 12).is_none());
+        assert!(map.u64s(8, usize::MAX).is_none());
+        // SAFETY: nobody writes to the program that runs.
+        unsafe {
+            assert_eq!(map.bytes(0, 4), Some(&b"\x7fELF"[..]));
+            assert_eq!(map.bytes(97, 4), None);
+            assert_eq!(map.bytes(1, usize::MAX), None);
+        }
+        let error = Mmap::map(file.as_fd(), 0, 0, Access::ReadOnly, "the test's file").unwrap_err();
+        assert!(error.to_string().contains("1 byte at least"), "{error}");
+    }
+}
