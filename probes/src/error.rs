@@ -13,6 +13,10 @@ pub enum Error {
     #[error(transparent)]
     Spec(#[from] SpecError),
 
+    /// Something about a binary, library or process of user space.
+    #[error(transparent)]
+    User(#[from] crate::user::UserError),
+
     /// A file of the system could not be read or written.
     #[error("cannot {action} {}: {source}{}", path.display(), hint(source))]
     Io {

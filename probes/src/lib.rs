@@ -9,7 +9,7 @@ pub mod count;
 pub mod error;
 pub mod filter;
 pub mod spec;
-pub mod user;
 pub mod stacks;
+pub mod user;
 
 pub use error::{Error, Result};
