@@ -57,6 +57,11 @@ impl Errno {
         Errno(io::Error::last_os_error().raw_os_error().unwrap_or(0))
     }
 
+    /// The error number behind an `io::Error`; 0 where it has none.
+    pub fn from_io(error: &io::Error) -> Self {
+        Errno(error.raw_os_error().unwrap_or(0))
+    }
+
     /// What the number means, in the C library's words: `Operation not permitted`.
     pub fn description(self) -> String {
         if self.0 == ENOTSUPP {

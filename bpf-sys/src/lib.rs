@@ -7,14 +7,26 @@
 //! Modules: maps, programs, links, BTF objects, ids, statistics, features, and the process
 //! limits and processors that they depend on.
 
-#[allow(dead_code)]
 pub(crate) mod abi;
+pub mod btf_obj;
+pub mod cpus;
 pub mod errno;
 pub mod error;
+pub mod features;
 pub mod host;
+pub mod ids;
+pub mod link;
+pub mod map;
+pub mod mapped;
+pub(crate) mod mmap;
+pub(crate) mod object;
+pub mod percpu;
+pub mod perf;
 pub mod prog;
 #[allow(dead_code)]
 pub(crate) mod syscall;
+
+pub mod stats;
 
 pub use errno::Errno;
 pub use error::{Error, Result};

@@ -1,5 +1,11 @@
 //! The ABI of bpf(2): commands, numbers and structures.
 
+pub(crate) mod attr;
+pub(crate) mod info;
+mod macros;
+pub mod types;
+pub(crate) mod util;
+
 /// The commands of bpf(2).
 pub(crate) struct Cmd;
 
@@ -44,4 +50,6 @@ impl Cmd {
     pub const TOKEN_CREATE: u32 = 36;
     pub const PROG_STREAM_READ_BY_FD: u32 = 37;
     pub const PROG_ASSOC_STRUCT_OPS: u32 = 38;
+    /// A number that no kernel has.
+    pub const NONE: u32 = 0xffff;
 }
