@@ -1,0 +1,158 @@
+//! The root file system of a guest: busybox, the test binaries, the tracer, a workload of each kind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::build::TestBinary;
+use crate::cpio::Archive;
+use crate::kernels::Kernel;
+
+/// One binary to run in a guest, and which of its tests.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    /// The binary.
+    pub binary: TestBinary,
+    /// Full names of the tests to run.
+    pub tests: Vec<String>,
+}
+
+/// What a guest gets.
+#[derive(Debug)]
+pub struct Content<'a> {
+    /// A static busybox.
+    pub busybox: &'a Path,
+    /// The tracer.
+    pub tracewell: &'a Path,
+    /// The workload, static.
+    pub workload: &'a Path,
+    /// The workload, linked with the C library of the machine that built it.
+    pub workload_dynamic: &'a Path,
+    /// The tests to run.
+    pub suites: &'a [Suite],
+    /// How long one suite may take, seconds.
+    pub suite_seconds: u64,
+}
+
+/// The folders under which file systems are mounted, and those that programs expect.
+const FOLDERS: [&str; 9] = ["proc", "sys", "dev", "tmp", "run", "root", "mnt", "var", "etc"];
+
+/// The parts that all kernels share.
+///
+/// # Errors
+/// The file that could not be read.
+pub fn common(content: &Content<'_>) -> Result<Vec<u8>, String> {
+    let mut archive = Archive::new();
+    for folder in FOLDERS {
+        archive.dir(folder);
+    }
+    archive.file("init", 0o755, INIT.as_bytes());
+    archive.file(
+        "etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    );
+    archive.file("etc/group", 0o644, b"root:x:0:\nnogroup:x:65534:\n");
+    add(&mut archive, "bin/busybox", content.busybox)?;
+    add(&mut archive, "bin/tracewell", content.tracewell)?;
+    for name in ["funccount", "stackcount"] {
+        archive.symlink(&format!("bin/{name}"), "tracewell");
+    }
+    add(&mut archive, "bin/workload", content.workload)?;
+    add(&mut archive, "bin/workload-dynamic", content.workload_dynamic)?;
+    for library in libraries(content.workload_dynamic)? {
+        let inside = library.to_string_lossy().trim_start_matches('/').to_owned();
+        add(&mut archive, &inside, &library)?;
+    }
+    let mut script = String::new();
+    for suite in content.suites {
+        let file = format!("tests/{}", suite.binary.suite.replace('/', "-"));
+        add(&mut archive, &file, &suite.binary.path)?;
+        script += &format!("suite {} /{file} {}", suite.binary.suite, content.suite_seconds);
+        for test in &suite.tests {
+            script += &format!(" '{test}'");
+        }
+        script.push('\n');
+    }
+    archive.file("etc/suites", 0o644, script.as_bytes());
+    Ok(archive.finish())
+}
+
+/// The part that belongs to one kernel; it follows the common part.
+///
+/// # Errors
+/// The file that could not be read.
+pub fn of_kernel(kernel: &Kernel) -> Result<Vec<u8>, String> {
+    let mut archive = Archive::new();
+    add(&mut archive, "lib/modules/dummy.ko", &kernel.folder.join("dummy.ko"))?;
+    let release = kernel.release.as_deref().unwrap_or_default();
+    archive.file("etc/kernel-release", 0o644, release.as_bytes());
+    Ok(archive.finish())
+}
+
+fn add(archive: &mut Archive, inside: &str, from: &Path) -> Result<(), String> {
+    let bytes = fs::read(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    archive.file(inside, 0o755, &bytes);
+    Ok(())
+}
+
+/// The shared libraries and the loader of a dynamic program, as its loader itself names them.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>, String> {
+    let out = Command::new("ldd").arg(program).output().map_err(|e| format!("ldd: {e}"))?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    let found: Vec<PathBuf> =
+        text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect();
+    if found.is_empty() { Err(format!("ldd {}: no libraries", program.display())) } else { Ok(found) }
+}
+
+/// PID 1. What the machine reads goes to the second serial port; the first one is the console.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root TERM=linux RUST_BACKTRACE=1
+export TRACEWELL_GUEST=1 TRACEWELL_BIN=/bin/tracewell TRACEWELL_WORKLOAD=/bin/workload
+export TRACEWELL_WORKLOAD_DYNAMIC=/bin/workload-dynamic
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm /sys/fs/cgroup
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmp /tmp
+mount -t tmpfs run /run
+mount -t tmpfs shm /dev/shm
+mount -t tracefs nodev /sys/kernel/tracing
+mount -t debugfs nodev /sys/kernel/debug
+mount -t bpf nodev /sys/fs/bpf
+mount -t cgroup2 nodev /sys/fs/cgroup
+ln -s /proc/self/fd /dev/fd
+ip link set lo up
+insmod /lib/modules/dummy.ko numdummies=1 && ip link set dummy0 up
+stty -F /dev/ttyS1 raw -echo 2>/dev/null
+
+case "$(cat /proc/cmdline)" in
+*tracewell.shell*)
+    clear 2>/dev/null
+    echo "Linux $(uname -r): tracewell, funccount, stackcount and workload are in PATH, tests in /tests; exit ends it"
+    cd /root
+    setsid cttyhack sh -l
+    reboot -f
+    ;;
+esac
+
+# suite NAME BINARY SECONDS TEST...
+suite() {
+    name=$1 binary=$2 seconds=$3
+    shift 3
+    echo "@@begin $name"
+    timeout -s KILL "$seconds" "$binary" --test-threads=1 --show-output --exact "$@" </dev/null 2>&1
+    echo "
+@@end $name $?"
+}
+{
+    echo "@@booted $(uname -r)"
+    . /etc/suites
+    dmesg | grep -E 'BUG:|WARNING:|Oops|general protection|INFO: (task|rcu)|blocked for more|Call Trace' | sed 's/^/@@dmesg /'
+    echo "@@done"
+} >/dev/ttyS1 2>&1
+sync
+reboot -f
+"#;
