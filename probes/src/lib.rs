@@ -8,8 +8,11 @@ pub mod attach;
 pub mod count;
 pub mod error;
 pub mod filter;
+pub mod kernel;
 pub mod spec;
 pub mod stacks;
+pub mod tracefs;
+pub mod symbols;
 pub mod user;
 
 pub use error::{Error, Result};

@@ -86,17 +86,21 @@ impl<'t> Parser<'t> {
             [first, ..] => self.provider(&first.text),
         };
         let too_many = || {
-            let problem =
-                format!("Too many ':'-separated components in pattern {}", self.text.get(span.clone()).unwrap_or(""));
+            let problem = format!(
+                "Too many ':'-separated components in pattern {}",
+                self.text.get(span.clone()).unwrap_or("")
+            );
             self.error(span.clone(), problem, "")
         };
         if self.dialect == Dialect::Bcc && parts.len() > 3 {
             return Err(too_many());
         }
         match (provider, &parts[..]) {
-            (Some(Provider::Other(remedy)), [first, ..]) => {
-                Err(self.error(first.span.clone(), format!("`{}` is not an event to match here", first.text), remedy))
-            }
+            (Some(Provider::Other(remedy)), [first, ..]) => Err(self.error(
+                first.span.clone(),
+                format!("`{}` is not an event to match here", first.text),
+                remedy,
+            )),
             (Some(provider), [_, rest @ ..]) => match (provider, rest) {
                 (Provider::Bcc { ret }, [func]) => self.kprobe(ret, None, func),
                 (Provider::Bcc { ret }, [scope, func]) if scope.is_empty() => self.kprobe(ret, None, func),
@@ -130,7 +134,9 @@ impl<'t> Parser<'t> {
             )),
             (None, [scope, func]) if scope.is_empty() => self.kprobe(false, None, func),
             (None, [scope, func]) => self.scoped(false, scope, func),
-            (None, [empty, scope, func]) if empty.is_empty() && scope.is_empty() => self.kprobe(false, None, func),
+            (None, [empty, scope, func]) if empty.is_empty() && scope.is_empty() => {
+                self.kprobe(false, None, func)
+            }
             (None, [empty, scope, func]) if empty.is_empty() => self.scoped(false, scope, func),
             (None, [first, _, _]) => Err(self.error(
                 first.span.clone(),
@@ -259,7 +265,11 @@ impl<'t> Parser<'t> {
         {
             let addr = u64::from_str_radix(digits, 16).map_err(|_| {
                 let problem = format!("`{}` is not an address", part.text);
-                self.error(part.span.clone(), problem, "write at most 16 hexadecimal digits after 0x, and no offset")
+                self.error(
+                    part.span.clone(),
+                    problem,
+                    "write at most 16 hexadecimal digits after 0x, and no offset",
+                )
             })?;
             if ret {
                 let remedy = "only an entry probe takes an address; name the function instead";
@@ -398,7 +408,8 @@ impl<'t> Parser<'t> {
         while !text.is_char_boundary(stop) {
             stop += 1;
         }
-        let part = Part { text: Cow::Borrowed(&text[start..stop]), quoted: false, tail: "", span: start..stop };
+        let part =
+            Part { text: Cow::Borrowed(&text[start..stop]), quoted: false, tail: "", span: start..stop };
         Ok((part, stop < end))
     }
 
