@@ -61,7 +61,9 @@ impl MappedArray {
             )));
         }
         if info.flags.bits() & BPF_F_MMAPABLE == 0 {
-            return Err(Error::invalid("map an array as memory: it must be created with BPF_F_MMAPABLE (since Linux 5.5)"));
+            return Err(Error::invalid(
+                "map an array as memory: it must be created with BPF_F_MMAPABLE (since Linux 5.5)",
+            ));
         }
         let stride = u64::from(info.value_size).next_multiple_of(8);
         stride

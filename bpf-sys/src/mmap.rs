@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
 
 use crate::{Errno, Error, Result};
 
@@ -34,7 +34,10 @@ impl Mmap {
     pub fn map(fd: BorrowedFd<'_>, offset: u64, len: usize, access: Access, what: &str) -> Result<Self> {
         let context = || format!("map {len} bytes at offset {offset} of {what}");
         if len == 0 || len > isize::MAX as usize {
-            return Err(Error::invalid(format!("{}: the length must be 1 byte at least and fit memory", context())));
+            return Err(Error::invalid(format!(
+                "{}: the length must be 1 byte at least and fit memory",
+                context()
+            )));
         }
         let Ok(offset) = libc::off_t::try_from(offset) else {
             return Err(Error::invalid(format!("{}: the offset is too large", context())));
@@ -54,11 +57,6 @@ impl Mmap {
             Some(start) => Ok(Mmap { start, len, access }),
             None => Err(Error::sys("mmap", context(), Errno::EFAULT)),
         }
-    }
-
-    /// The length in bytes, as it was asked for.
-    pub fn len(&self) -> usize {
-        self.len
     }
 
     /// What may be done with it.
@@ -85,6 +83,12 @@ impl Mmap {
 
     /// The 32-bit word at a byte offset. Only to be loaded from where the mapping is [`Access::ReadOnly`].
     pub fn u32_at(&self, offset: usize) -> Option<&AtomicU32> {
+        // SAFETY: as for `u64_at`.
+        self.place(offset).map(|p| unsafe { p.as_ref() })
+    }
+
+    /// The `unsigned long` at a byte offset. Only to be loaded from where the mapping is [`Access::ReadOnly`].
+    pub fn usize_at(&self, offset: usize) -> Option<&AtomicUsize> {
         // SAFETY: as for `u64_at`.
         self.place(offset).map(|p| unsafe { p.as_ref() })
     }

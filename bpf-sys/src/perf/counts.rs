@@ -31,7 +31,8 @@ impl<'a> Counts<'a> {
     pub fn parse(format: ReadFormat, bytes: &'a [u8]) -> Option<(Self, usize)> {
         let all = Words::new(bytes);
         let group = format.contains(ReadFormat::GROUP);
-        let each = 1 + usize::from(format.contains(ReadFormat::ID)) + usize::from(format.contains(ReadFormat::LOST));
+        let each =
+            1 + usize::from(format.contains(ReadFormat::ID)) + usize::from(format.contains(ReadFormat::LOST));
         let (count, mut at) = if group { (usize::try_from(all.get(0)?).ok()?, 1) } else { (1, 0) };
         // A single counter has its value in front of the times, a group has its values behind them.
         let single = if group { 0 } else { 1 };
@@ -111,7 +112,10 @@ mod tests {
         let data = bytes(&[10, 100, 50, 7, 3, 99]);
         let (counts, used) = Counts::parse(format, &data).unwrap();
         assert_eq!(used, 40);
-        assert_eq!((counts.time_enabled, counts.time_running, counts.scaled()), (Some(100), Some(50), Some(20)));
+        assert_eq!(
+            (counts.time_enabled, counts.time_running, counts.scaled()),
+            (Some(100), Some(50), Some(20))
+        );
         let all: Vec<_> = counts.counters().collect();
         assert_eq!(all, [Counter { value: 10, id: Some(7), lost: Some(3) }]);
     }

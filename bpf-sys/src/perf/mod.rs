@@ -8,10 +8,14 @@ pub mod counts;
 pub mod event;
 pub mod pmu;
 pub mod record;
+pub mod ring;
+pub mod sample;
 pub mod types;
+mod walk;
 
 pub use attr::{PerfAttr, PmuConfig, Sampling, Source, Wakeup};
 pub use counts::{Counter, Counts};
 pub use event::PerfEvent;
 pub use pmu::{FormatBits, pmu_format, pmu_type};
+pub use ring::PerfRing;
 pub use types::*;

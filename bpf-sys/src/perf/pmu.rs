@@ -120,7 +120,11 @@ impl ProbePmu {
         let retprobe = match pmu_format(name, "retprobe")? {
             Some(bits) if bits.field == "config" => bits.place(1),
             Some(bits) => {
-                return Err(unexpected(&format!("{name}/format/retprobe"), &bits.field, "the field `config`"));
+                return Err(unexpected(
+                    &format!("{name}/format/retprobe"),
+                    &bits.field,
+                    "the field `config`",
+                ));
             }
             None => {
                 return Err(Error::Unsupported {
