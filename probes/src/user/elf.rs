@@ -13,6 +13,7 @@ mod symbols;
 pub use debug::DebugLink;
 pub use read::ReadAt;
 pub use search::{FunctionMatches, UserFunc, find_function, find_functions, function_at};
+pub(crate) use symbols::Names;
 pub use symbols::{RawSymbol, SymbolSource, TableKind};
 
 use std::fs::File;

@@ -334,29 +334,26 @@ impl Elf {
     /// The error for a name that is not there: what is there instead?
     fn nothing(&self, name: &str, base: &str, imported: bool, debug: Option<&Elf>) -> Result<UserError> {
         let mut near = Nearest::new(base);
+        let mut versions: Vec<String> = Vec::new();
         let mut any = false;
-        self.each_function(debug, &mut |other, version, symbol| {
-            any |= symbol.is_function();
+        self.each_function(debug, &mut |other, version, _| {
+            any = true;
             match version {
-                Some((v, _)) if other == base => near.offer(&format!("{other}@{v}")),
+                Some((v, _)) if other == base => versions.push(format!("{other}@{v}")),
                 _ => near.offer(other),
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        versions.sort();
+        versions.dedup();
+        let near = if versions.is_empty() { near.into_names() } else { versions };
         let file = self.path().to_path_buf();
         if !any && !imported {
             let build_id = self.build_id().ok().flatten().map_or_else(String::new, |id| Hex(&id).to_string());
             return Ok(UserError::NoSymbols { file, minidebug: self.has_minidebug(), build_id });
         }
         let stripped = !self.has_static(debug)?;
-        Ok(UserError::NoFunction {
-            file,
-            name: name.into(),
-            pattern: false,
-            near: near.into_names(),
-            imported,
-            stripped,
-        })
+        Ok(UserError::NoFunction { file, name: name.into(), pattern: false, near, imported, stripped })
     }
 
     /// Functions that look like what an IFUNC chooses from: `__strlen_avx2`, `strlen_sse2` for `strlen`.
