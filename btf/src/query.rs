@@ -194,7 +194,7 @@ impl<'data> Btf<'data> {
 }
 
 /// Members looked at in one search: damaged data may nest anonymous members so that their number grows exponentially.
-const MAX_VISITED: u32 = 1 << 20;
+const MAX_VISITED: u32 = 1 << 16;
 
 /// The name without its flavour: what stands before the last `___` (CO-RE matches `task_struct___old` with the
 /// kernel's `task_struct`).

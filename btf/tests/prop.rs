@@ -1,0 +1,117 @@
+//! No input makes the reader panic or loop.
+
+mod common;
+
+use btf::*;
+use common::*;
+use proptest::prelude::*;
+use std::sync::OnceLock;
+
+/// Asks everything there is to ask.
+fn exercise(btf: &Btf<'_>) {
+    for (id, ty) in btf.types() {
+        let _ = (btf.size_of(id), btf.resolve(id), ty.int(), ty.array(), ty.linkage(), ty.component_index());
+        let _ = (ty.params().count(), ty.section_vars().count(), ty.enumerators().count());
+        let _ = btf.field(id, "nothing.at.all");
+        for member in ty.members().take(20) {
+            let _ = btf.field(id, member.name);
+        }
+        let _ = btf.find(ty.name(), ty.kind());
+        let _ = format!("{ty:?}");
+    }
+    let _ = (btf.pointer_size(), btf.find_enumerator("x"), btf.func_names().count(), btf.string(u32::MAX));
+    let _ = (btf.type_by_id(TypeId(u32::MAX)), btf.type_by_id(TypeId(0)));
+}
+
+/// Records whose ids point anywhere, themselves included.
+fn synthetic() -> impl Strategy<Value = Vec<u8>> {
+    let record =
+        (1_u32..20, 0_u32..4, prop_oneof![0_u32..12, any::<u32>()], prop::collection::vec(0_u32..12, 12));
+    prop::collection::vec(record, 0..12).prop_map(|records| {
+        let mut w = Writer::new(Endian::Little);
+        for (kind, count, word, extra) in records {
+            let (per, fixed) = match kind {
+                INT | VAR | DECL_TAG => (0, 1),
+                ARRAY => (0, 3),
+                STRUCT | UNION | DATASEC | ENUM64 => (3, 0),
+                ENUM | FUNC_PROTO => (2, 0),
+                _ => (0, 0),
+            };
+            let words = fixed + per * count as usize;
+            w.add("n", kind, count, word, &extra[..words]);
+        }
+        w.finish()
+    })
+}
+
+/// Header, first types and first strings of the running kernel's BTF, or the synthetic data where there is none.
+fn real_prefix() -> &'static [u8] {
+    static DATA: OnceLock<Vec<u8>> = OnceLock::new();
+    DATA.get_or_init(|| {
+        let Ok(full) = std::fs::read("/sys/kernel/btf/vmlinux") else { return every_kind(Endian::Little) };
+        let field = |at: usize| u32::from_ne_bytes(full[at..at + 4].try_into().unwrap()) as usize;
+        let (header, str_off) = (field(4), field(16));
+        let types: Vec<u8> = {
+            let btf = Btf::parse(&full).expect("the kernel's BTF is valid");
+            // The length of the first thousand records, by cutting until it fits.
+            let upto = |len: usize| {
+                let mut cut = full[..header + len].to_vec();
+                cut[12..16].copy_from_slice(&(len as u32).to_ne_bytes());
+                cut[16..20].copy_from_slice(&(len as u32).to_ne_bytes());
+                cut[20..24].copy_from_slice(&1_u32.to_ne_bytes());
+                cut.push(0);
+                Btf::parse(&cut).is_ok().then(|| full[header..header + len].to_vec())
+            };
+            assert!(btf.next_id() > 1000);
+            (20_000..22_000).step_by(4).find_map(upto).expect("a record ends there")
+        };
+        let end = full[header + str_off..][..40_000].iter().rposition(|byte| *byte == 0).unwrap();
+        let strings = &full[header + str_off..][..=end];
+        let mut out = full[..24].to_vec();
+        out[4..8].copy_from_slice(&24_u32.to_ne_bytes());
+        for (at, value) in [(8, 0), (12, types.len()), (16, types.len()), (20, strings.len())] {
+            out[at..at + 4].copy_from_slice(&(value as u32).to_ne_bytes());
+        }
+        out.extend_from_slice(&types);
+        out.extend_from_slice(strings);
+        Btf::parse(&out).expect("a valid prefix");
+        out
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_graph_of_types(data in synthetic()) {
+        let btf = Btf::parse(&data).expect("well-formed records");
+        exercise(&btf);
+        if let Ok(split) = Btf::parse_split(&data, &btf) {
+            exercise(&split);
+        }
+    }
+
+    #[test]
+    fn damaged_real_data(hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
+        let mut data = real_prefix().to_vec();
+        for (at, byte) in hits {
+            let at = at.index(data.len());
+            data[at] = byte;
+        }
+        if let Ok(btf) = Btf::parse(&data) {
+            exercise(&btf);
+        }
+    }
+
+    #[test]
+    fn damaged_headers(head in prop::collection::vec(any::<u8>(), 0..24), cut in any::<prop::sample::Index>()) {
+        let mut data = every_kind(Endian::Big);
+        for (place, byte) in data.iter_mut().skip(4).zip(head) {
+            *place = byte;
+        }
+        data.truncate(cut.index(data.len() + 1));
+        if let Ok(btf) = Btf::parse(&data) {
+            exercise(&btf);
+        }
+    }
+}
