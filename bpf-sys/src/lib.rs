@@ -22,7 +22,10 @@ pub(crate) mod mmap;
 pub(crate) mod object;
 pub mod percpu;
 pub mod perf;
+pub mod perfbuf;
+pub mod poll;
 pub mod prog;
+pub mod ringbuf;
 #[allow(dead_code)]
 pub(crate) mod syscall;
 
