@@ -9,6 +9,7 @@ pub mod count;
 pub mod error;
 pub mod filter;
 pub mod kernel;
+pub(crate) mod program;
 pub mod spec;
 pub mod stacks;
 pub mod tracefs;
