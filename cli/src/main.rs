@@ -3,9 +3,11 @@
 
 mod args;
 mod clock;
+mod feature;
 mod funccount;
 mod gen_docs;
 mod launch;
+mod list;
 mod names;
 mod output;
 mod run;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(e) if run::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            let _ = report(&mut stderr(), &e);
+            let _ = report(&mut stderr(), "error", &e);
             ExitCode::FAILURE
         }
     }
@@ -58,6 +60,8 @@ fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Res
     match tool.as_str() {
         "funccount" => return funccount::main(m),
         "stackcount" => return stackcount::main(m),
+        "list" => return list::main(m),
+        "feature" => return feature::main(m),
         _ => {}
     }
     let out = &mut stdout().lock();
@@ -74,8 +78,8 @@ fn parse(command: Command, argv: impl Iterator<Item = OsString>) -> ArgMatches {
     command.try_get_matches_from(argv).unwrap_or_else(|e| e.exit())
 }
 
-/// `tracewell: error: what: why: why`, each cause once.
-fn report(out: &mut dyn Write, e: &anyhow::Error) -> std::io::Result<()> {
+/// `tracewell: SEVERITY: what: why: why`, each cause once.
+fn report(out: &mut dyn Write, severity: &str, e: &anyhow::Error) -> std::io::Result<()> {
     let mut text = e.to_string();
     for cause in e.chain().skip(1) {
         let cause = cause.to_string();
@@ -84,7 +88,7 @@ fn report(out: &mut dyn Write, e: &anyhow::Error) -> std::io::Result<()> {
             text = format!("{text}: {cause}");
         }
     }
-    writeln!(out, "tracewell: error: {text}")
+    writeln!(out, "tracewell: {severity}: {text}")
 }
 
 /// How long each step took, for `--timings`.
@@ -124,7 +128,7 @@ mod tests {
         let io = std::io::Error::other("no space");
         let e = Err::<(), _>(io).context("cannot write x: no space").context("cannot save").unwrap_err();
         let mut out = Vec::new();
-        report(&mut out, &e).unwrap();
+        report(&mut out, "error", &e).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "tracewell: error: cannot save: cannot write x: no space\n"

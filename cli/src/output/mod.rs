@@ -2,6 +2,7 @@
 //! terminal anything, so every format is tested on made-up rows.
 
 pub mod csv;
+pub mod feature;
 pub mod folded;
 pub mod json;
 pub mod live;
