@@ -48,7 +48,8 @@ pub fn find(func: &FuncRef, module: Option<&Pattern>, addrs: bool) -> Result<Fun
 /// Errors: `/proc/kallsyms` cannot be read.
 pub fn locate(name: &str, module: Option<&Pattern>) -> Result<Vec<(u64, Option<String>)>> {
     let found = kallsyms::find(&[name])?;
-    let fits = |kind: u8, at: Option<&str>| matches!(kind, b't' | b'T' | b'w' | b'W') && in_module(module, at);
+    let fits =
+        |kind: u8, at: Option<&str>| matches!(kind, b't' | b'T' | b'w' | b'W') && in_module(module, at);
     Ok(found.into_iter().filter(|(_, _, k, m)| fits(*k, m.as_deref())).map(|(_, a, _, m)| (a, m)).collect())
 }
 
@@ -67,22 +68,26 @@ fn exact(name: &str, module: Option<&Pattern>, addrs: bool) -> Result<FunctionTa
         [(first, at), rest @ ..] if rest.iter().all(|(addr, _)| addr == first) && *first != 0 => {
             Ok(FunctionTable::single(name, addrs.then_some(*first), at.as_deref()))
         }
-        many => Err(Error::Ambiguous { name: name.to_owned(), addrs: many.iter().map(|(addr, _)| *addr).collect() }),
+        many => Err(Error::Ambiguous {
+            name: name.to_owned(),
+            addrs: many.iter().map(|(addr, _)| *addr).collect(),
+        }),
     }
 }
 
 fn matching(pattern: &Pattern, module: Option<&Pattern>, addrs: bool) -> Result<FunctionTable> {
     let blacklist = Blacklist::read();
     let mut builder = Builder::default();
-    let table = match available_path().map(|path| from_available(&path, pattern, module, &blacklist, &mut builder)) {
-        Some(Ok(())) => {
-            if addrs {
-                builder.add_addresses()?;
+    let table =
+        match available_path().map(|path| from_available(&path, pattern, module, &blacklist, &mut builder)) {
+            Some(Ok(())) => {
+                if addrs {
+                    builder.add_addresses()?;
+                }
+                builder.finish(Source::AvailableFilterFunctions)
             }
-            builder.finish(Source::AvailableFilterFunctions)
-        }
-        _ => fallback::from_kallsyms(pattern, module, &blacklist, addrs)?,
-    };
+            _ => fallback::from_kallsyms(pattern, module, &blacklist, addrs)?,
+        };
     if table.is_empty() { Err(no_match(pattern.text(), module)) } else { Ok(table) }
 }
 
@@ -118,7 +123,8 @@ fn available_line(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
         return None;
     }
     let tail = tail.trim_ascii();
-    let module = tail.strip_prefix(b"[").and_then(|t| t.split(|&b| b == b']').next()).filter(|m| !m.is_empty());
+    let module =
+        tail.strip_prefix(b"[").and_then(|t| t.split(|&b| b == b']').next()).filter(|m| !m.is_empty());
     Some((name, module))
 }
 

@@ -64,7 +64,8 @@ pub fn parse_line(line: &[u8]) -> Option<Line<'_>> {
     if name.is_empty() {
         return None;
     }
-    let module = tail.trim_ascii().strip_prefix(b"[").and_then(|m| m.strip_suffix(b"]")).filter(|m| !m.is_empty());
+    let module =
+        tail.trim_ascii().strip_prefix(b"[").and_then(|m| m.strip_suffix(b"]")).filter(|m| !m.is_empty());
     Some(Line { addr, kind, name, module })
 }
 

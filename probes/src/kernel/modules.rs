@@ -107,7 +107,7 @@ mod tests {
                 Module {
                     name: "xfs",
                     size: 2433024,
-                    addr: 18446744072646266880,
+                    addr: 18446744072646299648,
                     live: false,
                 },
             ]
@@ -119,7 +119,10 @@ mod tests {
     fn names_match_with_either_dash() {
         assert!(same_name("dm-mod", "dm_mod"));
         assert!(!same_name("dm-mod", "dm_mo"));
-        assert_eq!(dep_entry(b"kernel/drivers/md/dm-mod.ko.xz: kernel/a.ko", "dm_mod"), Some("kernel/drivers/md/dm-mod.ko.xz"));
+        assert_eq!(
+            dep_entry(b"kernel/drivers/md/dm-mod.ko.xz: kernel/a.ko", "dm_mod"),
+            Some("kernel/drivers/md/dm-mod.ko.xz")
+        );
         assert_eq!(dep_entry(b"kernel/drivers/md/dm-mod.ko:", "dm"), None);
     }
 }

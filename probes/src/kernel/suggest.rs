@@ -16,7 +16,8 @@ pub struct Suggest {
 impl Suggest {
     /// Names near `wanted`; wildcards in it count as nothing.
     pub fn new(wanted: &str) -> Suggest {
-        let wanted = wanted.bytes().filter(|b| !b"*?[]^$".contains(b)).map(|b| b.to_ascii_lowercase()).collect();
+        let wanted =
+            wanted.bytes().filter(|b| !b"*?[]^$".contains(b)).map(|b| b.to_ascii_lowercase()).collect();
         Suggest { wanted, best: Vec::new(), rows: (Vec::new(), Vec::new()) }
     }
 
@@ -96,8 +97,19 @@ mod tests {
     use super::*;
 
     const NAMES: &[&str] = &[
-        "vfs_read", "vfs_readv", "vfs_write", "vfs_fsync", "ksys_read", "kernel_read", "do_sys_open", "do_sys_openat2",
-        "tcp_sendmsg", "tcp_sendmsg_locked", "udp_sendmsg", "ext4_file_open", "__x64_sys_read",
+        "vfs_read",
+        "vfs_readv",
+        "vfs_write",
+        "vfs_fsync",
+        "ksys_read",
+        "kernel_read",
+        "do_sys_open",
+        "do_sys_openat2",
+        "tcp_sendmsg",
+        "tcp_sendmsg_locked",
+        "udp_sendmsg",
+        "ext4_file_open",
+        "__x64_sys_read",
     ];
 
     fn near(wanted: &str) -> String {

@@ -99,7 +99,10 @@ mod tests {
         let wake = find(&tracefs, &glob("sched"), &glob("sched_wak*")).unwrap();
         assert!(wake.len() >= 3, "{wake:?}");
         let error = find(&tracefs, &glob("sched"), &glob("sched_swich")).unwrap_err().to_string();
-        assert!(error.starts_with("no tracepoint matches `sched:sched_swich`; did you mean sched:sched_switch"), "{error}");
+        assert!(
+            error.starts_with("no tracepoint matches `sched:sched_swich`; did you mean sched:sched_switch"),
+            "{error}"
+        );
         let error = find(&tracefs, &glob("shed"), &glob("sched_switch")).unwrap_err().to_string();
         assert!(error.contains("did you mean sched:sched_switch"), "{error}");
     }

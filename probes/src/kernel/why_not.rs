@@ -123,11 +123,15 @@ impl WhyNot {
     /// The reason in words, with what to do about it.
     pub fn explain(&self) -> String {
         match &self.reason {
-            Reason::Unknown => "this kernel has no function of that name; it may have another name in this version, \
+            Reason::Unknown => {
+                "this kernel has no function of that name; it may have another name in this version, \
                                 or be inlined into its callers (then trace those)"
-                .into(),
+                    .into()
+            }
             Reason::ModuleNotLoaded { module } => {
-                format!("it belongs to the module {module}, which is not loaded; load it with `modprobe {module}`")
+                format!(
+                    "it belongs to the module {module}, which is not loaded; load it with `modprobe {module}`"
+                )
             }
             Reason::Data => "that is a variable, not a function".into(),
             Reason::Renamed { names } => format!(
@@ -139,9 +143,11 @@ impl WhyNot {
                     "; trace that"
                 }
             ),
-            Reason::Blacklisted => "it is on the kernel's kprobe blacklist, because probes themselves depend on it; \
+            Reason::Blacklisted => {
+                "it is on the kernel's kprobe blacklist, because probes themselves depend on it; \
                                     trace one of its callers"
-                .into(),
+                    .into()
+            }
             Reason::Section { start: "_sinittext" } => {
                 "it runs only while the kernel starts, and its memory is free since then".into()
             }
@@ -149,9 +155,11 @@ impl WhyNot {
                 let section = start.trim_matches('_').trim_end_matches("_text_start");
                 format!("it is {section} code, which must not be instrumented; trace one of its callers")
             }
-            Reason::Notrace => "it is compiled as notrace: it is in the kernel and not in available_filter_functions; \
+            Reason::Notrace => {
+                "it is compiled as notrace: it is in the kernel and not in available_filter_functions; \
                                 trace one of its callers"
-                .into(),
+                    .into()
+            }
             Reason::Ambiguous { addrs } => {
                 let list: Vec<String> = addrs.iter().take(5).map(|a| format!("{a:#x}")).collect();
                 let first = list.first().cloned().unwrap_or_default();
@@ -161,9 +169,11 @@ impl WhyNot {
                     list.join(", ")
                 )
             }
-            Reason::NoKprobes => "the kernel was built without CONFIG_KPROBES; tracepoints (t:CATEGORY:EVENT) and user \
+            Reason::NoKprobes => {
+                "the kernel was built without CONFIG_KPROBES; tracepoints (t:CATEGORY:EVENT) and user \
                                   functions still work"
-                .into(),
+                    .into()
+            }
             Reason::Nothing => "the kernel refused it without a reason that its files show".into(),
         }
     }

@@ -282,7 +282,7 @@ impl<'t> Parser<'t> {
             let pattern = self.pattern(part, Pattern::new(&part.text, self.syntax))?;
             return Ok((FuncRef::Pattern(pattern), 0));
         }
-        let (name, offset) = match (part.quoted, part.text.rsplit_once('+')) {
+        let (name, offset) = match (part.quoted, part.text.split_once('+')) {
             (true, _) if part.tail.is_empty() => (&*part.text, None),
             (true, _) => (&*part.text, part.tail.strip_prefix('+')),
             (false, Some((name, offset))) => (name, Some(offset)),

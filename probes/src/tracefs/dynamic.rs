@@ -90,11 +90,13 @@ impl Tracefs {
         text.push('\n');
         self.append(kind.file(), &text).map_err(|error| match self.last_error() {
             // An older entry of the log belongs to somebody else's mistake.
-            Some(logged) if definitions.iter().any(|d| d.trim() == logged.command.trim()) => Error::Unavailable {
-                what: format!("the event `{}`", logged.command),
-                why: format!("{} said: {}", logged.subsystem, logged.message),
-                remedy: "check the name, the offset and that the kernel allows a probe there".into(),
-            },
+            Some(logged) if definitions.iter().any(|d| d.trim() == logged.command.trim()) => {
+                Error::Unavailable {
+                    what: format!("the event `{}`", logged.command),
+                    why: format!("{} said: {}", logged.subsystem, logged.message),
+                    remedy: "check the name, the offset and that the kernel allows a probe there".into(),
+                }
+            }
             _ => error,
         })
     }

@@ -99,9 +99,10 @@ impl Field {
             Some(at) if declaration.ends_with(']') => declaration.split_at(at),
             _ => (declaration, ""),
         };
-        let split = front.trim_end().rfind(|c: char| c.is_whitespace() || c == '*')? + 1;
+        let split = front.trim_end().rfind(|c: char| c.is_ascii_whitespace() || c == '*')? + 1;
         let (ty, name) = front.split_at(split);
-        let array = brackets.strip_prefix('[').and_then(|b| b.strip_suffix(']')).and_then(|n| n.trim().parse().ok());
+        let array =
+            brackets.strip_prefix('[').and_then(|b| b.strip_suffix(']')).and_then(|n| n.trim().parse().ok());
         Some(Field {
             ty: format!("{}{brackets}", ty.trim()),
             name: name.trim().to_owned(),
@@ -135,7 +136,10 @@ mod tests {
         let shown: Vec<String> = format
             .own_fields()
             .map(|f| {
-                format!("{} {} @{}+{} {} {:?} {:?}", f.ty, f.name, f.offset, f.size, f.signed, f.array, f.dynamic)
+                format!(
+                    "{} {} @{}+{} {} {:?} {:?}",
+                    f.ty, f.name, f.offset, f.size, f.signed, f.array, f.dynamic
+                )
             })
             .collect();
         expect![[r#"

@@ -102,12 +102,19 @@ impl FunctionTable {
     /// the earlier ones; attach by address, or leave them out.
     pub fn duplicates(&self) -> Vec<usize> {
         let mut index = NameIndex::new(self.len());
-        (0..self.len()).filter(|&at| index.insert(at, |other| self.name(other) == self.name(at), self.name(at)).is_some()).collect()
+        (0..self.len())
+            .filter(|&at| {
+                index.insert(at, |other| self.name(other) == self.name(at), self.name(at)).is_some()
+            })
+            .collect()
     }
 
     /// Bytes of memory that the table takes.
     pub fn size(&self) -> usize {
-        self.names.capacity() + self.ends.capacity() * 4 + self.addrs.capacity() * 8 + self.runs.capacity() * 8
+        self.names.capacity()
+            + self.ends.capacity() * 4
+            + self.addrs.capacity() * 8
+            + self.runs.capacity() * 8
     }
 }
 
@@ -219,7 +226,11 @@ impl Builder {
             if *addr == 0 {
                 skipped += 1;
             } else {
-                self.push(unaddressed.name(at).as_bytes(), unaddressed.module(at).map(str::as_bytes), Some(*addr));
+                self.push(
+                    unaddressed.name(at).as_bytes(),
+                    unaddressed.module(at).map(str::as_bytes),
+                    Some(*addr),
+                );
             }
         }
         if skipped == count && count > 0 {
@@ -284,6 +295,8 @@ impl NameIndex {
 
 /// FNV-1a, folded: names are short and differ in their last bytes.
 pub(super) fn hash(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     hash ^ (hash >> 32)
 }
