@@ -18,7 +18,9 @@ pub mod ids;
 pub mod link;
 pub mod map;
 pub mod mapped;
+pub mod memlock;
 pub(crate) mod mmap;
+pub mod nofile;
 pub(crate) mod object;
 pub mod percpu;
 pub mod perf;
@@ -26,7 +28,6 @@ pub mod perfbuf;
 pub mod poll;
 pub mod prog;
 pub mod ringbuf;
-#[allow(dead_code)]
 pub(crate) mod syscall;
 
 pub mod stats;

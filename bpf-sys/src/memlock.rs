@@ -1,0 +1,28 @@
+//! RLIMIT_MEMLOCK, which the kernel charged maps and programs to before Linux 5.11.
+
+use crate::error::Result;
+use crate::features::{self, Answer};
+use crate::nofile;
+
+/// Lifts RLIMIT_MEMLOCK for this process where the kernel charges it; elsewhere does nothing.
+///
+/// Since Linux 5.11 memory is charged to the cgroup instead, and a limit that was raised needlessly would only hide
+/// mistakes. Returns whether the limit was lifted.
+///
+/// # Errors
+///
+/// Where the limit may not be raised: the hard limit, and CAP_SYS_RESOURCE that it takes to pass it.
+pub fn ensure() -> Result<bool> {
+    match features::has_memcg_accounting() {
+        Answer::Yes => Ok(false),
+        Answer::No { .. } | Answer::Unknown { .. } => {
+            let limit = nofile::Limit::get(nofile::Resource::Memlock)?;
+            if limit.soft == nofile::Limit::INFINITE {
+                return Ok(false);
+            }
+            nofile::Limit { soft: nofile::Limit::INFINITE, hard: nofile::Limit::INFINITE }
+                .set(nofile::Resource::Memlock)
+                .map(|()| true)
+        }
+    }
+}
