@@ -1,6 +1,6 @@
 //! Waiting for several descriptors: a small wrapper of epoll(7).
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use crate::{Errno, Error, Result, syscall};
@@ -18,6 +18,13 @@ pub struct Ready {
     pub readable: bool,
     /// The other side is gone (of a perf event: its task or processor), or the descriptor is in error.
     pub hangup: bool,
+}
+
+impl AsFd for Epoll {
+    /// Itself readable when one of its descriptors is: epolls nest.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 impl Epoll {
