@@ -22,11 +22,6 @@ pub struct TestBinary {
 }
 
 impl TestBinary {
-    /// Whether every test of this binary belongs into the guests, not only the `root_*` ones.
-    pub fn is_matrix(&self) -> bool {
-        self.suite.starts_with("tests/")
-    }
-
     /// The names of its tests, found by running it with `--list`.
     ///
     /// # Errors

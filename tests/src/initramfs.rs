@@ -131,7 +131,8 @@ stty -F /dev/ttyS1 raw -echo 2>/dev/null
 case "$(cat /proc/cmdline)" in
 *tracewell.shell*)
     clear 2>/dev/null
-    echo "Linux $(uname -r): tracewell, funccount, stackcount and workload are in PATH, tests in /tests; exit ends it"
+    echo "Linux $(uname -r): tracewell, funccount, stackcount and workload are in PATH; exit ends it"
+    ls /tests 2>/dev/null
     cd /root
     setsid cttyhack sh -l
     reboot -f
@@ -143,7 +144,7 @@ suite() {
     name=$1 binary=$2 seconds=$3
     shift 3
     echo "@@begin $name"
-    timeout -s KILL "$seconds" "$binary" --test-threads=1 --show-output --exact "$@" </dev/null 2>&1
+    timeout -s KILL "$seconds" "$binary" --test-threads=1 --nocapture --exact "$@" </dev/null 2>&1
     echo "
 @@end $name $?"
 }

@@ -1,7 +1,11 @@
-//! Reads what a libtest binary prints when it runs with `--test-threads=1 --show-output`, and the
-//! `SKIP name: reason` lines with which this project's tests say that they could not run.
+//! Reads what a libtest binary prints, and the `SKIP name: reason` lines with which this project's tests say that
+//! they could not run.
+//!
+//! Two ways to run one are understood: `--show-output` (several tests at once; what they print follows at the end)
+//! and `--nocapture --test-threads=1` (what a test prints comes between its name and its verdict, and is there even
+//! when the machine stops in the middle of it).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How one test ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +29,30 @@ pub fn parse(output: &str, planned: &[String]) -> Vec<(String, Outcome)> {
     let mut printed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut section: Option<&str> = None;
     let mut running: Option<&str> = None;
+    let mut begun = BTreeSet::new();
     for line in output.lines() {
         let line = line.trim_end_matches('\r');
         if let Some((name, reason)) = skip_line(line) {
             skips.push((name, reason));
+        }
+        let test = test_line(line);
+        if let Some(name) = running {
+            // Uncaptured output: it goes on until a verdict, which has its own line or ends the test's last one.
+            if let Some(outcome) = verdict_of(line) {
+                outcomes.insert(name.to_owned(), outcome);
+                running = None;
+                continue;
+            }
+            if test.is_none() && !line.starts_with("test result: ") && line != "failures:" {
+                printed.entry(name).or_default().push(line);
+                continue;
+            }
+            let last = printed.get(name).and_then(|lines| lines.iter().rev().find(|l| !l.is_empty()));
+            let verdict = last.and_then(|l| ["ok", "FAILED"].into_iter().find(|v| l.ends_with(v)));
+            if let Some(outcome) = verdict.and_then(verdict_of) {
+                outcomes.insert(name.to_owned(), outcome);
+            }
+            running = None;
         }
         if let Some(name) = line.strip_prefix("---- ").and_then(|l| l.strip_suffix(" stdout ----")) {
             section = Some(name);
@@ -36,16 +60,15 @@ pub fn parse(output: &str, planned: &[String]) -> Vec<(String, Outcome)> {
             section = None;
         } else if let Some(name) = section {
             printed.entry(name).or_default().push(line);
-        } else if let Some((name, verdict)) = test_line(line) {
-            running = Some(name);
-            if let Some(outcome) = verdict_of(verdict) {
-                outcomes.insert(name.to_owned(), outcome);
-                running = None;
+        } else if let Some((name, verdict)) = test {
+            match verdict_of(verdict) {
+                Some(outcome) => drop(outcomes.insert(name.to_owned(), outcome)),
+                None => {
+                    running = Some(name);
+                    begun.insert(name);
+                    printed.entry(name).or_default().push(verdict);
+                }
             }
-        } else if let (Some(name), Some(outcome)) = (running, verdict_of(line)) {
-            // Something wrote to the terminal itself between the name and the verdict.
-            outcomes.insert(name.to_owned(), outcome);
-            running = None;
         }
     }
     for (name, outcome) in &mut outcomes {
@@ -58,7 +81,7 @@ pub fn parse(output: &str, planned: &[String]) -> Vec<(String, Outcome)> {
     }
     for name in planned {
         if !outcomes.contains_key(name) {
-            let why = if running == Some(name.as_str()) { "began and never ended" } else { "never ran" };
+            let why = if begun.contains(name.as_str()) { "began and never ended" } else { "never ran" };
             let tail: Vec<&str> = output.lines().rev().take(25).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
             outcomes.insert(
@@ -137,6 +160,11 @@ test a::root_x ... ok
 test a::later ... ignored, slow
 test a::loud ... SKIP loud: no tracefs
 ok
+test a::talks ... one
+two ok
+test a::breaks ... thread panicked
+why
+FAILED
 test a::parts ... ok
 test a::hangs ...
 successes:
@@ -166,6 +194,7 @@ test result: FAILED. 3 passed; 1 failed
         }
         expect![[r#"
             a::bad: Failed("left: 1\nright: 2\n")
+            a::breaks: Failed("thread panicked\nwhy")
             a::good: Passed
             a::hangs: Failed("the test began and never ended; the last
             a::later: Skipped("ignored, slow")
@@ -173,6 +202,7 @@ test result: FAILED. 3 passed; 1 failed
             a::parts: Passed
             a::parts[uprobe-multi]: Skipped("needs 6.6")
             a::root_x: Skipped("no kprobe.multi (since Linux 5.18)")
+            a::talks: Passed
         "#]]
         .assert_eq(&shown);
     }

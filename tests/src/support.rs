@@ -48,9 +48,75 @@ pub fn is_root(test: &str) -> bool {
     true
 }
 
-/// Whether the kernel can put kprobes anywhere: has `kprobe_events` in tracefs.
-pub fn has_kprobes() -> bool {
-    Path::new("/sys/kernel/tracing/kprobe_events").exists()
+/// The ways to attach, as `--attach-mode` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// One link for many functions.
+    KprobeMulti,
+    /// A perf event for each function.
+    KprobePerf,
+    /// The `kprobe_events` file.
+    KprobeText,
+    /// One link for many functions of a file.
+    UprobeMulti,
+    /// A perf event for each function.
+    UprobePerf,
+    /// The `uprobe_events` file.
+    UprobeText,
+    /// A perf event for each tracepoint.
+    Tracepoint,
+    /// The raw tracepoint of all system calls.
+    RawSyscalls,
+}
+
+impl Attach {
+    /// The value of `--attach-mode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KprobeMulti => "kprobe-multi",
+            Self::KprobePerf => "kprobe-perf",
+            Self::KprobeText => "kprobe-text",
+            Self::UprobeMulti => "uprobe-multi",
+            Self::UprobePerf => "uprobe-perf",
+            Self::UprobeText => "uprobe-text",
+            Self::Tracepoint => "tracepoint",
+            Self::RawSyscalls => "raw-syscalls",
+        }
+    }
+
+    /// Whether this kernel has it, found without asking the code that is tested: by the kernel's own list of its
+    /// functions and by its files.
+    ///
+    /// # Errors
+    /// What is missing, for [`skip`].
+    pub fn available(self) -> Result<(), String> {
+        let tracing = Path::new("/sys/kernel/tracing");
+        let (here, missing) = match self {
+            Self::KprobeMulti => (
+                kernel_has("bpf_kprobe_multi_link_attach") && kernel_has("register_fprobe_ips"),
+                "kprobe.multi links (Linux 5.18, CONFIG_FPROBE)",
+            ),
+            Self::KprobePerf | Self::KprobeText => {
+                (tracing.join("kprobe_events").exists(), "kprobes (CONFIG_KPROBE_EVENTS)")
+            }
+            Self::UprobeMulti => {
+                (kernel_has("bpf_uprobe_multi_link_attach"), "uprobe.multi links (Linux 6.6)")
+            }
+            Self::UprobePerf | Self::UprobeText => {
+                (tracing.join("uprobe_events").exists(), "uprobes (CONFIG_UPROBE_EVENTS)")
+            }
+            Self::Tracepoint | Self::RawSyscalls => {
+                (tracing.join("events/syscalls").exists(), "system call tracepoints (CONFIG_FTRACE_SYSCALLS)")
+            }
+        };
+        if here { Ok(()) } else { Err(format!("this kernel has no {missing}")) }
+    }
+}
+
+/// Whether the kernel has a function of this name.
+pub fn kernel_has(function: &str) -> bool {
+    let symbols = fs::read_to_string("/proc/kallsyms").expect("/proc is mounted");
+    symbols.lines().any(|line| line.split(' ').nth(2) == Some(function))
 }
 
 fn program(variable: &str, name: &str) -> PathBuf {
@@ -375,11 +441,17 @@ impl Workload {
     #[track_caller]
     pub fn run(mut self) -> (u64, Duration) {
         let made = self.go();
+        self.run_out();
+        made
+    }
+
+    /// After [`Workload::go`]: lets the process go and waits until it is gone.
+    #[track_caller]
+    pub fn run_out(mut self) {
         // Without --linger it may be gone already.
         let _ = self.input.write_all(b"end\n");
         let status = wait_for(&mut self.child, "the workload");
         assert!(status.success(), "the workload ended with {status}");
-        made
     }
 }
 

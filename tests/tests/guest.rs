@@ -1,4 +1,7 @@
 //! What every other matrix test takes for granted about the place where it runs.
+//!
+//! Names say where a test belongs: `root_*` runs here and in the guests, `guest_*` only in the guests, where the
+//! whole system may be traced.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -7,9 +10,9 @@ use std::path::Path;
 use tracewell_tests::support::{Workload, in_guest, is_root, kernel_release, skip};
 
 #[test]
-fn root_kernel_is_the_one_that_was_booted() {
+fn guest_kernel_is_the_one_that_was_booted() {
     if !in_guest() {
-        return skip("root_kernel_is_the_one_that_was_booted", "not in a guest");
+        return skip("guest_kernel_is_the_one_that_was_booted", "not in a guest");
     }
     let expected = fs::read_to_string("/etc/kernel-release").expect("the harness wrote it");
     assert_eq!(kernel_release(), expected.trim());
@@ -33,8 +36,8 @@ fn root_file_systems_are_mounted() {
 }
 
 #[test]
-fn root_what_the_exact_count_tests_trace_is_there() {
-    let test = "root_what_the_exact_count_tests_trace_is_there";
+fn guest_what_the_exact_count_tests_trace_is_there() {
+    let test = "guest_what_the_exact_count_tests_trace_is_there";
     if !in_guest() {
         return skip(test, "not in a guest");
     }
@@ -66,9 +69,9 @@ fn root_workload_makes_its_calls() {
 
 /// `module` really reaches the module: the count of carrier changes that the device keeps goes up.
 #[test]
-fn root_module_workload_reaches_the_module() {
+fn guest_module_workload_reaches_the_module() {
     if !in_guest() {
-        return skip("root_module_workload_reaches_the_module", "not in a guest");
+        return skip("guest_module_workload_reaches_the_module", "not in a guest");
     }
     let changes = || -> u64 {
         let text = fs::read_to_string("/sys/class/net/dummy0/carrier_changes").expect("the module is loaded");

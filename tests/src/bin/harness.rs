@@ -28,8 +28,10 @@ the tests that need a kernel of their own on each kernel of tests/kernels.
 
   --kernel SERIES   only this kernel's guest (may be repeated); no checks, no tests here
   --test SUBSTRING  only tests whose names contain this (may be repeated)
+  --package NAME    only tests of this package (may be repeated): tracewell-probes
   --host-only       no guests
-  --shell SERIES    a shell in a guest: busybox, tracefs, tracewell and workload in PATH
+  --shell SERIES    a shell in a guest: busybox, tracefs, tracewell and workload in PATH;
+                    with --test or --package: those test binaries in /tests
   --list            print the names of the tests that would run
   --quick           no checks; the guests get an unoptimized tracewell
   --help            this text
@@ -44,6 +46,7 @@ const SUITE_SECONDS: u64 = 420;
 struct Options {
     kernels: Vec<String>,
     tests: Vec<String>,
+    packages: Vec<String>,
     shell: Option<String>,
     host_only: bool,
     list: bool,
@@ -58,6 +61,7 @@ impl Options {
             match arg.as_str() {
                 "--kernel" => options.kernels.push(value()?),
                 "--test" => options.tests.push(value()?),
+                "--package" => options.packages.push(value()?),
                 "--shell" => options.shell = Some(value()?),
                 "--host-only" => options.host_only = true,
                 "--list" => options.list = true,
@@ -75,7 +79,22 @@ impl Options {
 
     /// Lints and formatting are checked when everything is.
     fn checks(&self) -> bool {
-        !self.quick && !self.list && self.kernels.is_empty() && self.tests.is_empty()
+        !self.quick && !self.list && self.everything() && self.kernels.is_empty()
+    }
+
+    /// No tests were picked.
+    fn everything(&self) -> bool {
+        self.tests.is_empty() && self.packages.is_empty()
+    }
+
+    /// cargo's arguments for building the tests.
+    fn cargo_test(&self) -> Vec<&str> {
+        let mut args = vec!["test", "--tests", "--no-run", "--quiet"];
+        if self.packages.is_empty() {
+            args.push("--workspace");
+        }
+        args.extend(self.packages.iter().flat_map(|package| ["-p", package]));
+        args
     }
 
     fn host(&self) -> bool {
@@ -109,7 +128,7 @@ fn run(options: &Options) -> Result<bool, String> {
     let root = repository()?;
     let table = kernels::table(&root).map_err(|e| format!("tests/kernels: {e}"))?;
     if let Some(series) = &options.shell {
-        return shell(&root, &pick(&table, std::slice::from_ref(series))?[0]);
+        return shell(&root, options, &pick(&table, std::slice::from_ref(series))?[0]);
     }
     let kernels = if options.kernels.is_empty() { table } else { pick(&table, &options.kernels)? };
     let skips = fs::read_to_string(root.join("tests/expected-skips"))
@@ -173,21 +192,21 @@ fn on_host(root: &Path, options: &Options, skips: &Table, report: &mut Report) -
     stage("tests on this machine");
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let at = Where { host: true, release: release.trim() };
-    let built = build::cargo(root, Mode::Host, &["test", "--workspace", "--no-run", "--quiet"])?;
+    let built = build::cargo(root, Mode::Host, &options.cargo_test())?;
     let programs = build::cargo(
         root,
         Mode::Host,
         &["build", "--workspace", "--bin", "tracewell", "--bin", "workload", "-q"],
     )?;
     for binary in &built.tests {
-        let tests: Vec<String> = binary.tests()?.into_iter().filter(|t| options.wants(t)).collect();
+        let tests: Vec<String> =
+            binary.tests()?.into_iter().filter(|t| options.wants(t) && !begins(t, "guest_")).collect();
         if options.list {
             tests.iter().for_each(|t| println!("host/{}::{t}", binary.suite));
             continue;
         }
         // Tests that change the kernel's state run one at a time.
-        let (serial, parallel): (Vec<_>, Vec<_>) =
-            tests.into_iter().partition(|t| binary.is_matrix() || is_root(t));
+        let (serial, parallel): (Vec<_>, Vec<_>) = tests.into_iter().partition(|t| begins(t, "root_"));
         for (tests, threads) in [(parallel, "2"), (serial, "1")] {
             if tests.is_empty() {
                 continue;
@@ -197,14 +216,15 @@ fn on_host(root: &Path, options: &Options, skips: &Table, report: &mut Report) -
             report.add_tests("host", at, skips, &binary.suite, outcomes);
         }
     }
-    if options.tests.is_empty() && !options.list {
+    if options.everything() && !options.list {
         doc_tests(root, report);
     }
     Ok(())
 }
 
-fn is_root(test: &str) -> bool {
-    test.rsplit("::").next().is_some_and(|name| name.starts_with("root_"))
+/// Whether a test's own name, without its modules, begins so.
+fn begins(test: &str, prefix: &str) -> bool {
+    test.rsplit("::").next().is_some_and(|name| name.starts_with(prefix))
 }
 
 fn run_here(
@@ -300,16 +320,15 @@ fn archive(programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>, String> {
     })
 }
 
-/// The tests for the guests: all of the matrix, and those of the other crates that need root.
+/// The tests for the guests: `root_*`, which run here too, and `guest_*`, which do not.
 fn guest_suites(root: &Path, options: &Options) -> Result<Vec<Suite>, String> {
-    let args = ["test", "--workspace", "--tests", "--no-run", "--quiet"];
-    let built = build::cargo(root, Mode::Guest, &args)?;
+    let built = build::cargo(root, Mode::Guest, &options.cargo_test())?;
     let mut suites = Vec::new();
     for binary in built.tests {
         let tests: Vec<String> = binary
             .tests()?
             .into_iter()
-            .filter(|t| binary.is_matrix() || is_root(t))
+            .filter(|t| begins(t, "root_") || begins(t, "guest_"))
             .filter(|t| options.wants(t))
             .collect();
         if !tests.is_empty() {
@@ -430,10 +449,11 @@ fn merge(kernel: &Kernel, suites: &[Suite], run: &GuestRun, skips: &Table, repor
     report.add(&format!("{series}/kernel-log"), &log);
 }
 
-fn shell(root: &Path, kernel: &Kernel) -> Result<bool, String> {
+fn shell(root: &Path, options: &Options, kernel: &Kernel) -> Result<bool, String> {
     stage("building for the guest");
     let began = Instant::now();
-    let common = archive(&programs(root, true)?, &[])?;
+    let suites = if options.everything() { Vec::new() } else { guest_suites(root, options)? };
+    let common = archive(&programs(root, true)?, &suites)?;
     let initrd = write_initrd(&folder(root, kernel), &common, kernel)?;
     println!("built in {:.1} s; booting", began.elapsed().as_secs_f64());
     guest::shell(kernel, &initrd, MEMORY).map(|status| status.success())
