@@ -9,12 +9,21 @@
 //! process that is killed leaves nothing behind either, except for events in the text files of tracefs, which the
 //! next start removes.
 
+pub(crate) mod kprobe;
+pub(crate) mod raw_syscalls;
+mod resolve;
+pub(crate) mod run;
+pub(crate) mod text;
+pub(crate) mod tracepoint;
+pub(crate) mod uprobe;
+
+pub use resolve::resolve;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::spec::{EventKind, EventSpec};
 use crate::{Error, Result};
 
 /// The kernel's mechanism for attaching.
@@ -141,27 +150,34 @@ pub struct Timings {
     pub kernel: Duration,
 }
 
-/// Names, one after the other in one piece of memory.
+/// Names, one after the other in one piece of memory, each with a NUL behind it as the kernel wants them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     text: String,
-    ends: Vec<u32>,
+    starts: Vec<u32>,
 }
 
 impl Names {
     pub fn push(&mut self, name: &str) {
+        self.starts.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         self.text.push_str(name);
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        self.text.push('\0');
     }
 
     pub fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)? as usize;
-        let start = if index == 0 { 0 } else { *self.ends.get(index - 1)? as usize };
-        self.text.get(start..end)
+        let start = *self.starts.get(index)? as usize;
+        let end = self.starts.get(index + 1).map_or(self.text.len(), |&end| end as usize);
+        self.text.get(start..end.checked_sub(1)?)
     }
 
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.starts.len()
+    }
+
+    /// All names, and where those of some targets begin.
+    pub fn raw(&self, targets: &[u32]) -> (&[u8], impl Iterator<Item = usize>) {
+        let starts = targets.iter().filter_map(|&t| self.starts.get(t as usize)).map(|&s| s as usize);
+        (self.text.as_bytes(), starts)
     }
 }
 
@@ -176,8 +192,8 @@ pub(crate) enum Group {
     Uprobes { ret: bool, first: u32, path: PathBuf, offsets: Vec<u64> },
     /// Tracepoints by the kernel's id.
     Tracepoints { first: u32, ids: Vec<u64> },
-    /// System calls: (number, tracepoint id) of each.
-    Syscalls { exit: bool, first: u32, calls: Vec<(u32, u64)> },
+    /// System calls: the number of each.
+    Syscalls { exit: bool, first: u32, calls: Vec<u32> },
 }
 
 /// What is to be attached to: targets in order, each with an index and a display name.
@@ -259,24 +275,4 @@ impl Group {
             Group::Syscalls { exit, .. } => TargetKind::Syscall { exit: *exit },
         }
     }
-}
-
-/// Turns specs into targets: finds what they match, in the order given, each event once.
-///
-/// # Errors
-/// [`Error::NoMatch`] and its relatives where a spec matches nothing or nothing that can be attached to.
-pub fn resolve(specs: &[EventSpec], options: &ResolveOptions) -> Result<Targets> {
-    let start = std::time::Instant::now();
-    let mut targets = Targets { pid: options.pid, ..Targets::default() };
-    for spec in specs {
-        if let EventKind::Usdt { .. } = spec.kind {
-            return Err(Error::Unavailable {
-                what: format!("`{}`", spec.text),
-                why: "USDT probes are not attached yet".into(),
-                remedy: "use a uprobe on the function around it".into(),
-            });
-        }
-    }
-    targets.resolve_time = start.elapsed();
-    Ok(targets)
 }

@@ -1,8 +1,11 @@
 //! Which events count: by process, thread, processor and control group, decided in the kernel.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use bpf_sys::map::{Map, MapCreate, MapType, UpdateFlags};
 
 use crate::{Error, Result};
 
@@ -203,6 +206,23 @@ impl FilterPlan {
             cpu: filter.cpu,
             cgroup: filter.cgroup.as_ref().map(cgroup_dir).transpose()?,
         })
+    }
+
+    /// A map that holds the control group, for the programs.
+    pub fn cgroup_map(&self) -> Result<Option<Map>> {
+        let Some(path) = &self.cgroup else { return Ok(None) };
+        let dir = fs::File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let map = MapCreate {
+            map_type: MapType::CgroupArray,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 1,
+            name: "tw_cgroup",
+            ..MapCreate::default()
+        }
+        .create()?;
+        map.update(&0u32.to_ne_bytes(), &dir.as_raw_fd().to_ne_bytes(), UpdateFlags::ANY)?;
+        Ok(Some(map))
     }
 }
 

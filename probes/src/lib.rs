@@ -12,8 +12,8 @@ pub mod kernel;
 pub(crate) mod program;
 pub mod spec;
 pub mod stacks;
-pub mod tracefs;
 pub mod symbols;
+pub mod tracefs;
 pub mod user;
 
 pub use error::{Error, Result};

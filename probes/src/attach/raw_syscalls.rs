@@ -1,0 +1,58 @@
+//! All system calls through one raw tracepoint, with a table from the call's number to the target.
+
+use bpf_sys::link;
+use bpf_sys::map::{Map, MapCreate, MapFlags, MapType, UpdateFlags};
+
+use super::AttachMode;
+use super::run::{Attached, Programs};
+use crate::program::{Key, Kind, SYSCALLS};
+use crate::{Error, Result};
+
+/// Attaches to the system calls with these numbers, which are the targets `first ..`.
+pub(crate) fn attach(
+    attached: &mut Attached,
+    exit: bool,
+    first: u32,
+    calls: &[u32],
+    programs: &dyn Programs,
+) -> Result<()> {
+    let table = table(first, calls)?;
+    let key = Key::Syscall { exit };
+    let (prog, _) = attached.load(programs, Kind::RawSyscall, &[(key, Some(&table))], None)?;
+    let name = if exit { "sys_exit" } else { "sys_enter" };
+    let link = attached
+        .timed(|| link::raw_tracepoint(&prog, name, 0).or_else(|_| link::raw_tracepoint_open(&prog, name)));
+    let link = link.map_err(|source| Error::Attach {
+        target: format!("{} system calls", calls.len()),
+        mode: "raw-syscalls",
+        reason: source.to_string(),
+    })?;
+    attached.links.push(link);
+    attached.progs.push(prog);
+    attached.keys.push(table);
+    attached.note_mode(AttachMode::RawSyscalls);
+    Ok(())
+}
+
+/// An array whose one value holds the target of each number, and a number that no target has in the holes.
+fn table(first: u32, calls: &[u32]) -> Result<Map> {
+    let mut slots = vec![u32::MAX; SYSCALLS as usize];
+    for (index, &number) in (first..).zip(calls) {
+        if let Some(slot) = slots.get_mut(number as usize) {
+            *slot = index;
+        }
+    }
+    let map = MapCreate {
+        map_type: MapType::Array,
+        key_size: 4,
+        value_size: SYSCALLS * 4,
+        max_entries: 1,
+        flags: MapFlags::RDONLY_PROG,
+        name: "tw_syscalls",
+        ..MapCreate::default()
+    }
+    .create()?;
+    let bytes: Vec<u8> = slots.iter().flat_map(|slot| slot.to_ne_bytes()).collect();
+    map.update(&0u32.to_ne_bytes(), &bytes, UpdateFlags::empty())?;
+    Ok(map)
+}

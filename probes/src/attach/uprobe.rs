@@ -1,0 +1,180 @@
+//! User functions: one `uprobe.multi` link for each file, else perf events of the uprobe PMU, else events of the text
+//! file.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use bpf_sys::link::{self, MultiFlags, UprobeMulti};
+use bpf_sys::perf::{OpenFlags, PerfAttr, PerfEvent};
+use bpf_sys::prog::{AttachType, Prog};
+
+use super::run::{Attached, Programs};
+use super::text::TextEvents;
+use super::{AttachMode, Group, Skipped, Targets};
+use crate::program::{Key, Kind};
+use crate::{Error, Result};
+
+/// Attaches to the functions of a group.
+pub(crate) fn attach(
+    attached: &mut Attached,
+    targets: &Targets,
+    group: &Group,
+    mode: AttachMode,
+    programs: &dyn Programs,
+) -> Result<()> {
+    let Group::Uprobes { ret, first, path, offsets } = group else { return Ok(()) };
+    let file = Functions { ret: *ret, first: *first, path, offsets, pid: targets.pid };
+    if !matches!(mode, AttachMode::UprobePerf | AttachMode::UprobeText) {
+        if file.attach_multi(attached, targets, programs)? {
+            return Ok(());
+        }
+        if mode == AttachMode::UprobeMulti {
+            return Err(Error::Unavailable {
+                what: "uprobe.multi".into(),
+                why: "the kernel refuses such links (before Linux 6.6, or built without CONFIG_UPROBES)"
+                    .into(),
+                remedy: "use the mode uprobe-perf or uprobe-text".into(),
+            });
+        }
+    }
+    if mode != AttachMode::UprobeText {
+        match file.attach_perf(attached, targets, programs) {
+            Err(Error::Sys(bpf_sys::Error::Unsupported { .. })) if mode != AttachMode::UprobePerf => {}
+            done => return done,
+        }
+    }
+    file.attach_text(attached, targets, programs)
+}
+
+struct Functions<'a> {
+    ret: bool,
+    first: u32,
+    path: &'a Path,
+    offsets: &'a [u64],
+    pid: Option<u32>,
+}
+
+impl Functions<'_> {
+    /// (process, processor) for perf events: a process on all processors, or all processes through one processor's
+    /// event, since a breakpoint has no processor.
+    fn scope(&self) -> (i32, i32) {
+        match self.pid {
+            Some(pid) => (pid.cast_signed(), -1),
+            None => (-1, 0),
+        }
+    }
+
+    fn places(&self) -> impl Iterator<Item = (u32, u64)> {
+        (self.first..).zip(self.offsets.iter().copied())
+    }
+
+    fn attach_multi(
+        &self,
+        attached: &mut Attached,
+        targets: &Targets,
+        programs: &dyn Programs,
+    ) -> Result<bool> {
+        let key = if targets.len() == 1 { Key::Constant(0) } else { Key::Cookie };
+        let loaded =
+            attached.load(programs, Kind::Uprobe, &[(key, None)], Some(AttachType::TraceUprobeMulti));
+        let Ok((prog, _)) = loaded else { return Ok(false) };
+        let cookies: Vec<u64> = self.places().map(|(index, _)| u64::from(index)).collect();
+        let functions = UprobeMulti {
+            path: self.path,
+            offsets: self.offsets,
+            ref_ctr_offsets: &[],
+            cookies: &cookies,
+            pid: self.pid.unwrap_or(0),
+            flags: if self.ret { MultiFlags::RETURN } else { MultiFlags::empty() },
+        };
+        // The other mechanisms find out which function it is that the kernel does not like, if it is one.
+        let Ok(link) = attached.timed(|| link::uprobe_multi(&prog, &functions)) else { return Ok(false) };
+        attached.links.push(link);
+        attached.progs.push(prog);
+        attached.note_mode(AttachMode::UprobeMulti);
+        Ok(true)
+    }
+
+    /// The program for all functions, where there are cookies; else each needs its own.
+    fn shared(
+        &self,
+        attached: &mut Attached,
+        targets: &Targets,
+        programs: &dyn Programs,
+    ) -> Option<(Prog, Key)> {
+        if targets.len() == 1 {
+            return None;
+        }
+        attached.load(programs, Kind::Uprobe, &[(Key::Cookie, None)], None).ok()
+    }
+
+    fn hang(
+        &self,
+        attached: &mut Attached,
+        shared: Option<&(Prog, Key)>,
+        event: PerfEvent,
+        index: u32,
+        programs: &dyn Programs,
+    ) -> Result<()> {
+        if let Some((prog, key)) = shared {
+            return attached.hang(prog.as_fd(), event, *key, index);
+        }
+        let (prog, key) = attached.load(programs, Kind::Uprobe, &[(Key::Constant(index), None)], None)?;
+        attached.hang(prog.as_fd(), event, key, index)?;
+        attached.progs.push(prog);
+        Ok(())
+    }
+
+    fn attach_perf(&self, attached: &mut Attached, targets: &Targets, programs: &dyn Programs) -> Result<()> {
+        bpf_sys::nofile::raise(attached.events.len() + attached.links.len() + 2 * self.offsets.len() + 64)?;
+        let shared = self.shared(attached, targets, programs);
+        let (pid, cpu) = self.scope();
+        for (index, offset) in self.places() {
+            let attr = PerfAttr::uprobe(self.path, offset, self.ret, 0)?;
+            match attached.timed(|| PerfEvent::open(&attr, pid, cpu, None, OpenFlags::empty())) {
+                Ok(event) => self.hang(attached, shared.as_ref(), event, index, programs)?,
+                Err(e)
+                    if e.errno() == Some(bpf_sys::Errno::EMFILE)
+                        || e.errno() == Some(bpf_sys::Errno::EPERM) =>
+                {
+                    return Err(e.into());
+                }
+                Err(e) => {
+                    let name = targets.name(index as usize).unwrap_or("?").to_owned();
+                    attached.skipped.push(Skipped { name, why: e.to_string() });
+                }
+            }
+        }
+        attached.progs.extend(shared.map(|(prog, _)| prog));
+        attached.note_mode(AttachMode::UprobePerf);
+        Ok(())
+    }
+
+    fn attach_text(&self, attached: &mut Attached, targets: &Targets, programs: &dyn Programs) -> Result<()> {
+        let mut text = TextEvents::new("uprobe_events")?;
+        let path = self.path.to_str().filter(|p| !p.contains([' ', ':', '\n'])).ok_or_else(|| Error::Attach {
+            target: self.path.display().to_string(),
+            mode: "uprobe-text",
+            reason: "the text file takes no path with blanks, colons or bytes that are not UTF-8; use another mode".into(),
+        })?;
+        bpf_sys::nofile::raise(attached.events.len() + attached.links.len() + 2 * self.offsets.len() + 64)?;
+        let shared = self.shared(attached, targets, programs);
+        let scope = self.scope();
+        let result = self.places().try_for_each(|(index, offset)| {
+            let mut why = None;
+            let mut place = std::iter::once((index, format!("{path}:{offset:#x}")));
+            let event = attached
+                .timed(|| text.define(self.ret, &mut place, &mut |_, reason| why = Some(reason), scope))?;
+            if let Some(why) = why {
+                attached
+                    .skipped
+                    .push(Skipped { name: targets.name(index as usize).unwrap_or("?").to_owned(), why });
+            }
+            event.map_or(Ok(()), |event| self.hang(attached, shared.as_ref(), event, index, programs))
+        });
+        attached.text.push(text);
+        attached.progs.extend(shared.map(|(prog, _)| prog));
+        attached.note_mode(AttachMode::UprobeText);
+        result
+    }
+}
