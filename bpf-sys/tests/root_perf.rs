@@ -229,7 +229,8 @@ fn root_uprobes_count_exactly() {
     }
     let attr = PerfAttr::uprobe("/no/such/file", 0, false, 0).unwrap();
     let error = PerfEvent::open(&attr, 0, -1, None, OpenFlags::empty()).unwrap_err().to_string();
-    let want = "perf_event_open: open uprobe `/no/such/file` at file offset 0x0 for task 0: no such file: ENOENT";
+    let want =
+        "perf_event_open: open uprobe `/no/such/file` at file offset 0x0 for task 0: no such file: ENOENT";
     assert!(error.starts_with(want), "{error}");
 }
 
@@ -245,7 +246,10 @@ fn root_errors_say_what_to_do() {
     let clock = PerfAttr::software(SoftwareEvent::CpuClock);
     assert!(fails(&clock, -1, -1).contains("a task or a processor must be named"));
     assert!(fails(&clock, i32::MAX, -1).contains("no such process or thread"));
-    assert!(fails(&clock, -1, 4000).starts_with("perf_event_open: open software event CpuClock for processor 4000"));
+    assert!(
+        fails(&clock, -1, 4000)
+            .starts_with("perf_event_open: open software event CpuClock for processor 4000")
+    );
     assert!(fails(&PerfAttr::tracepoint(u64::from(u32::MAX)), 0, -1).contains("no tracepoint has this id"));
     let too_often = PerfAttr { sampling: Sampling::Frequency(u64::MAX >> 1), ..clock.clone() };
     assert!(fails(&too_often, 0, -1).contains("does not know this combination"));

@@ -82,9 +82,16 @@ fn run(prog: &Prog, times: u32) {
 
 fn array(value_size: u32, max_entries: u32) -> Map {
     let flags = MapFlags::MMAPABLE;
-    MapCreate { map_type: MapType::Array, key_size: 4, value_size, max_entries, flags, ..MapCreate::default() }
-        .create()
-        .unwrap()
+    MapCreate {
+        map_type: MapType::Array,
+        key_size: 4,
+        value_size,
+        max_entries,
+        flags,
+        ..MapCreate::default()
+    }
+    .create()
+    .unwrap()
 }
 
 /// A ring buffer map, or the reason why this kernel has none.
@@ -249,14 +256,21 @@ fn root_ring_mapped_arrays_are_bounded_and_fast() {
     map.update(&1u32.to_ne_bytes(), &value, UpdateFlags::empty()).unwrap();
     assert_eq!((memory.load_u64(2), memory.load_u64(5), memory.load_u64(6)), (Some(7), Some(0), None));
     assert_eq!((memory.load_u32(11), memory.load_u32(12)), (Some(0), None));
-    assert_eq!((memory.fetch_add_u64(2, 3), memory.take_u64(2), memory.load_u64(2)), (Some(7), Some(10), Some(0)));
+    assert_eq!(
+        (memory.fetch_add_u64(2, 3), memory.take_u64(2), memory.load_u64(2)),
+        (Some(7), Some(10), Some(0))
+    );
     assert!(memory.store_u64(2, 9) && !memory.store_u64(6, 1) && !memory.store_u64(usize::MAX, 1));
     assert!(memory.store_u32(0, 5) && !memory.store_u32(12, 1));
     assert_eq!(memory.fetch_add_u32(0, 1), Some(5));
     map.lookup(&1u32.to_ne_bytes(), &mut value).unwrap();
     assert_eq!(number(&value), 9);
     let mut out = [0; 2];
-    assert!(memory.copy_u64(2..4, &mut out) && !memory.copy_u64(5..7, &mut out) && !memory.copy_u64(0..1, &mut out));
+    assert!(
+        memory.copy_u64(2..4, &mut out)
+            && !memory.copy_u64(5..7, &mut out)
+            && !memory.copy_u64(0..1, &mut out)
+    );
     assert_eq!(out, [9, 0]);
     assert!(!memory.sum_rows(1, 2, 3, &mut out) && !memory.sum_rows(0, usize::MAX, 2, &mut out));
     assert!(memory.zero_u64(0..6) && !memory.zero_u64(0..7));
@@ -266,7 +280,13 @@ fn root_ring_mapped_arrays_are_bounded_and_fast() {
     for len in [0, 49] {
         assert!(matches!(MappedArray::new(&map, len, Access::ReadOnly), Err(Error::Invalid { .. })));
     }
-    let plain = MapCreate { map_type: MapType::Array, key_size: 4, value_size: 8, max_entries: 1, ..MapCreate::default() };
+    let plain = MapCreate {
+        map_type: MapType::Array,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        ..MapCreate::default()
+    };
     let error = MappedArray::whole(&plain.create().unwrap(), Access::ReadOnly).unwrap_err();
     assert!(error.to_string().contains("BPF_F_MMAPABLE"), "{error}");
 

@@ -217,11 +217,12 @@ impl PerfEvent {
         self.number(SET_BPF, prog.as_raw_fd() as u64, "ioctl(PERF_EVENT_IOC_SET_BPF)", "attach a BPF program")
     }
 
-    /// The ids of the programs that are attached to this tracepoint, kprobe or uprobe, by any process. Since Linux 4.16.
+    /// The ids of the programs that are attached to this tracepoint, by any process; also of one that was made through the
+    /// `kprobe_events` or `uprobe_events` file. Since Linux 4.16.
     ///
     /// # Errors
     ///
-    /// [`Error::Sys`]; EINVAL for an event of another type.
+    /// [`Error::Sys`]; EINVAL for any other event, perf kprobes and uprobes among them.
     #[doc(alias = "PERF_EVENT_IOC_QUERY_BPF")]
     pub fn query_bpf(&self) -> Result<Vec<u32>> {
         // The kernel attaches 64 at most; ids_len, prog_cnt, then the ids.
