@@ -17,7 +17,8 @@ pub fn decode(words: &[Insn]) -> Result<(Instruction, usize), DecodeError> {
 }
 
 /// As [`decode`], but takes the forms that only the kernel makes as well: register `r11`, per-CPU addresses,
-/// speculation barriers and resolved function addresses. Use it for translated instructions of a loaded program.
+/// speculation barriers, resolved function addresses and local calls whose
+/// distance stands in the offset. Use it for translated instructions of a loaded program.
 ///
 /// # Errors
 ///
@@ -300,6 +301,8 @@ impl Word {
         }
         let target = match kind {
             0 => CallTarget::Helper(Helper(imm as u32)),
+            // The kernel keeps the distance in the offset once the immediate is the number of the function.
+            1 if self.translated => CallTarget::Local(self.insn.off.into()),
             1 => CallTarget::Local(imm),
             2 => CallTarget::Kfunc { btf_id: imm, fd_index: self.insn.off },
             other => {

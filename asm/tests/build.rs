@@ -246,7 +246,8 @@ fn jumps_grow_where_they_must() {
         32772: goto pc+1
         32773: gotol pc-32774
         32774: exit
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 
     let error = far(Isa::V3, 40_000, kinds[0]).expect_err("no long jump below v4");
     expect!["the jump at instruction 0 spans 40000 instructions, more than 16 bits hold, and ISA V3 has no long jump; shorten the program or build with Isa::V4"].assert_eq(&error.to_string());
@@ -274,7 +275,8 @@ fn maps_are_filled_in() {
                 ),
             },
         ]
-    "#]].assert_debug_eq(&program.map_refs);
+    "#]]
+    .assert_debug_eq(&program.map_refs);
     let words = program.resolve_maps(&[30, 31]).expect("both maps are given");
     let insns: Vec<Insn> = words.into_iter().map(Insn::from_u64).collect();
     let lines: String = disassemble(&insns).map(|(at, text)| format!("{at}: {text}\n")).collect();
@@ -283,14 +285,16 @@ fn maps_are_filled_in() {
         2: r1 = map[id:31]
         4: r2 = map[id:30][0]+12
         6: exit
-    "#]].assert_eq(&lines);
+    "#]]
+    .assert_eq(&lines);
     let refused = [program.resolve_maps(&[30]), program.resolve_maps(&[30, -1])];
     let errors: String =
         refused.into_iter().map(|r| format!("{}\n", r.expect_err("must be refused"))).collect();
     expect![[r#"
         instruction 2 refers to map 1, but only 1 file descriptors were given
         map 1, used by instruction 2, has the invalid file descriptor -1; create the map first
-    "#]].assert_eq(&errors);
+    "#]]
+    .assert_eq(&errors);
 }
 
 #[test]
@@ -338,7 +342,8 @@ fn names_are_used() {
         5: (85) call pc+1#sub_at_7
         6: (95) exit
         7: (95) exit
-    "#]].assert_eq(&lines);
+    "#]]
+    .assert_eq(&lines);
 }
 
 #[test]

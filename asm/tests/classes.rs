@@ -17,7 +17,9 @@ fn arithmetic() {
             [Operand::Reg(R2), Operand::Imm(-5)].map(|src| Instruction::Alu { op, width, dst: R1, src })
         })
     });
-    check(all, expect![[r#"
+    check(
+        all,
+        expect![[r#"
         0f 21 00 00 00 00 00 00  r1 += r2
         07 01 00 00 fb ff ff ff  r1 += -5
         1f 21 00 00 00 00 00 00  r1 -= r2
@@ -74,7 +76,8 @@ fn arithmetic() {
         b4 01 00 00 fb ff ff ff  w1 = -5
         cc 21 00 00 00 00 00 00  w1 s>>= w2
         c4 01 00 00 fb ff ff ff  w1 s>>= -5
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -88,7 +91,9 @@ fn negation_swaps_and_moves() {
         .chain([(Width::W32, Size::H)])
         .map(|(width, from)| Instruction::MovSx { width, from, dst: R0, src: R1 });
     let casts = [(0, 1), (1, 0)].map(|(to, from)| Instruction::AddrSpaceCast { dst: R1, src: R2, to, from });
-    check(neg.into_iter().chain(swaps).chain(moves).chain(casts), expect![[r#"
+    check(
+        neg.into_iter().chain(swaps).chain(moves).chain(casts),
+        expect![[r#"
         87 03 00 00 00 00 00 00  r3 = -r3
         84 03 00 00 00 00 00 00  w3 = -w3
         d4 00 00 00 10 00 00 00  r0 = le16 r0
@@ -107,7 +112,8 @@ fn negation_swaps_and_moves() {
         bc 10 10 00 00 00 00 00  w0 = (s16)w1
         bf 21 01 00 01 00 00 00  r1 = addr_space_cast(r2, 0, 1)
         bf 21 01 00 00 00 01 00  r1 = addr_space_cast(r2, 1, 0)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -128,7 +134,9 @@ fn loads_and_stores() {
             Instruction::LoadInd { size, src: R7, imm: -1 },
         ]
     });
-    check(plain.chain(narrow), expect![[r#"
+    check(
+        plain.chain(narrow),
+        expect![[r#"
         71 10 08 00 00 00 00 00  r0 = *(u8 *)(r1 +8)
         73 2a f8 ff 00 00 00 00  *(u8 *)(r10 -8) = r2
         72 0a 00 00 ff ff ff ff  *(u8 *)(r10 +0) = -1
@@ -158,7 +166,8 @@ fn loads_and_stores() {
         81 10 fc ff 00 00 00 00  r0 = *(s32 *)(r1 -4)
         20 00 00 00 0c 00 00 00  r0 = *(u32 *)skb[12]
         40 70 00 00 ff ff ff ff  r0 = *(u32 *)skb[r7 + -1]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -166,7 +175,9 @@ fn atomics() {
     let all = [Size::DW, Size::W]
         .into_iter()
         .flat_map(|size| ATOMICS.map(|op| Instruction::Atomic { op, size, dst: R1, off: 8, src: R2 }));
-    check(all, expect![[r#"
+    check(
+        all,
+        expect![[r#"
         db 21 08 00 00 00 00 00  lock *(u64 *)(r1 +8) += r2
         db 21 08 00 40 00 00 00  lock *(u64 *)(r1 +8) |= r2
         db 21 08 00 50 00 00 00  lock *(u64 *)(r1 +8) &= r2
@@ -187,7 +198,8 @@ fn atomics() {
         c3 21 08 00 a1 00 00 00  r2 = atomic_fetch_xor((u32 *)(r1 +8), r2)
         c3 21 08 00 e1 00 00 00  r2 = atomic_xchg((u32 *)(r1 +8), r2)
         c3 21 08 00 f1 00 00 00  r0 = atomic_cmpxchg((u32 *)(r1 +8), r0, r2)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -204,7 +216,9 @@ fn immediate_loads() {
         Imm64::MapIdx(2),
         Imm64::MapIdxValue { index: 2, offset: 4 },
     ];
-    check(values.map(|value| Instruction::LdImm64 { dst: R1, value }), expect![[r#"
+    check(
+        values.map(|value| Instruction::LdImm64 { dst: R1, value }),
+        expect![[r#"
         18 01 00 00 88 77 66 55  r1 = 0x1122334455667788
         00 00 00 00 44 33 22 11  ...
         18 01 00 00 ff ff ff ff  r1 = 0xffffffffffffffff
@@ -225,7 +239,8 @@ fn immediate_loads() {
         00 00 00 00 00 00 00 00  ...
         18 61 00 00 02 00 00 00  r1 = map[idx:2]+4
         00 00 00 00 04 00 00 00  ...
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -241,7 +256,9 @@ fn conditional_jumps() {
             })
         })
     });
-    check(all, expect![[r#"
+    check(
+        all,
+        expect![[r#"
         1d 21 03 00 00 00 00 00  if r1 == r2 goto pc+3
         15 01 fd ff fb ff ff ff  if r1 == 0xfffffffb goto pc-3
         5d 21 03 00 00 00 00 00  if r1 != r2 goto pc+3
@@ -286,7 +303,8 @@ fn conditional_jumps() {
         c6 01 fd ff fb ff ff ff  if w1 s< 0xfffffffb goto pc-3
         de 21 03 00 00 00 00 00  if w1 s<= w2 goto pc+3
         d6 01 fd ff fb ff ff ff  if w1 s<= 0xfffffffb goto pc-3
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -308,7 +326,9 @@ fn control_flow() {
         Instruction::CallReg { dst: R4 },
         Instruction::Exit,
     ];
-    check(all, expect![[r#"
+    check(
+        all,
+        expect![[r#"
         05 00 05 00 00 00 00 00  goto pc+5
         05 00 fb ff 00 00 00 00  goto pc-5
         06 00 00 00 70 11 01 00  gotol pc+70000
@@ -324,7 +344,8 @@ fn control_flow() {
         85 20 02 00 d2 04 00 00  call kernel-function#1234
         8d 04 00 00 00 00 00 00  callx r4
         95 00 00 00 00 00 00 00  exit
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -334,7 +355,8 @@ fn byte_orders() {
         Insn(7b dst=10 src=2 off=-8 imm=0x1020304)
         little [7b, 2a, f8, ff, 04, 03, 02, 01]
         big    [7b, a2, ff, f8, 01, 02, 03, 04]
-    "#]].assert_eq(&format!(
+    "#]]
+    .assert_eq(&format!(
         "{insn:?}\nlittle {:02x?}\nbig    {:02x?}\n",
         insn.to_bytes_le(),
         insn.to_bytes_be()
@@ -353,6 +375,7 @@ fn kernel_made() {
         Insn::new(0xbf, 11, 1, 0, 0),
         Insn::new(0x18, 1, 4, 0, 0),
         Insn::new(0, 0, 0, 0, -1),
+        Insn::new(0x85, 0, 1, 6, 1),
     ];
     let text = |translated| {
         let options = DisasmOptions { translated, opcodes: true, ..DisasmOptions::default() };
@@ -363,11 +386,13 @@ fn kernel_made() {
         1: (c2) nospec
         2: (bf) r11 = r1
         3: (18) r1 = subprog[+0]
+        5: (85) call pc+6
         --
         0: (bf) invalid: opcode 0xbf (64-bit move): -1 is no valid offset; allowed: 0, 1 (address space cast), 8, 16, 32 (sign extension)
         1: (c2) invalid: opcode 0xc2 is no instruction: stores of immediates have the mode MEM only
         2: (bf) invalid: opcode 0xbf: destination register 11 does not exist, registers are r0 to r10
         3: (18) invalid: opcode 0x18 (64-bit immediate load): the second word's immediate field must be zero, found -1
         4: (00) invalid: opcode 0x00 is no instruction: immediate loads exist for 8 bytes only
+        5: (85) invalid: opcode 0x85 (call): the offset field is reserved and must be zero, found 6
     "#]].assert_eq(&(text(true) + "--\n" + &text(false)));
 }

@@ -161,5 +161,6 @@ fn sizes_that_do_not_exist() {
         a byte swap does not exist for B operands; allowed: H, W, DW
         a sign-extending move does not exist for W operands; allowed: B, H and, in 64-bit moves, W
         a sign-extending move does not exist for DW operands; allowed: B, H and, in 64-bit moves, W
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 }

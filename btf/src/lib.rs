@@ -1,4 +1,28 @@
-//! BTF, the BPF type format.
+//! BTF, the BPF type format: a zero-copy reader of the kernel's, a module's or an object file's types.
+//!
+//! Bytes come in, types that borrow them come out; no I/O happens here. No input makes it panic: what is damaged as a
+//! whole is refused by [`Btf::parse`] with the place and the rule, and an id or offset that points nowhere gives `None`
+//! where it is followed. Both byte orders and all kinds up to `ENUM64` are read (`Documentation/bpf/btf.rst`).
+//!
+//! - [`Btf::parse`], [`Btf::parse_split`] open data; that is one pass that notes where each type begins.
+//! - [`Btf::types`], [`Btf::type_by_id`], [`Btf::find`] give types; [`Type`] reads what is in them.
+//! - [`Btf::member_offset`], [`Btf::size_of`], [`Btf::enum_value`], [`Btf::func_proto`] follow references.
+//!
+//! ```no_run
+//! let data = std::fs::read("/sys/kernel/btf/vmlinux")?;
+//! let btf = btf::Btf::parse(&data)?;
+//!
+//! // Bits from the start of the struct, and width in bits.
+//! let (offset, size) = btf.member_offset("task_struct", "tgid").ok_or("no such member")?;
+//! println!("tgid: {} bytes at {}", size / 8, offset / 8);
+//!
+//! let (_, proto) = btf.func_proto("vfs_read").ok_or("no such function")?;
+//! for param in proto.params() {
+//!     println!("{}: {:?} bytes", param.name, btf.size_of(param.type_id));
+//! }
+//! println!("{} functions", btf.func_names().count());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod error;

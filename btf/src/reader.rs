@@ -44,6 +44,16 @@ impl<'data> Strings<'data> {
         let end = rest.as_bytes().iter().position(|byte| *byte == 0)?;
         rest.get(..end)
     }
+
+    /// Whether the string at `offset` is `name`; looks at no more bytes than it must.
+    pub(crate) fn is(&self, offset: u32, name: &str) -> bool {
+        let offset = offset as usize;
+        let rest = match offset.checked_sub(self.base.len()) {
+            None => self.base.as_bytes().get(offset..),
+            Some(own) => self.own.as_bytes().get(own..),
+        };
+        rest.and_then(|rest| rest.strip_prefix(name.as_bytes())).is_some_and(|rest| rest.first() == Some(&0))
+    }
 }
 
 /// BTF data, opened: the kernel's (`/sys/kernel/btf/vmlinux`), a module's (split, on the kernel's) or an object file's.

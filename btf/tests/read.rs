@@ -83,7 +83,8 @@ fn every_kind_in_both_byte_orders() {
         23 Datasec '.data' size=16 22@8+4
         24 Float 'double' size=8
         25 DeclTag 'kfunc' type=21 component=-1
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -156,7 +157,8 @@ fn queries() {
         ["do_it"]
         Some((TypeId(20), FuncProto "" (size or type 1, 2 entries)))
         Some((TypeId(10), Enumerator { name: "B", value: 4294967295 }))
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
     // Past the linear lookups the hash table answers, and it answers the same.
     let all: Vec<_> = btf.types().filter(|(_, ty)| !ty.name().is_empty()).collect();
     for _ in 0..2 {
@@ -264,7 +266,8 @@ fn damage_is_named() {
         BTF type 1 at offset 0: kind 20 is unknown; a newer reader is needed
         BTF type 1 at offset 0: a record of 16 bytes goes past the section's 10 bytes
         BTF type 3 at offset 28: kind 0 is unknown; a newer reader is needed
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 }
 
 #[test]
@@ -293,5 +296,6 @@ fn flavours_are_cut_off() {
         "" ""
         "___" "___"
         "a__b" "a__b"
-    "#]].assert_eq(&out);
+    "#]]
+    .assert_eq(&out);
 }
