@@ -113,7 +113,8 @@ impl Tracefs {
     pub fn append(&self, file: impl AsRef<Path>, text: &str) -> Result<()> {
         let path = self.path(file);
         let open = OpenOptions::new().append(true).open(&path);
-        open.and_then(|mut f| f.write_all(text.as_bytes())).map_err(|source| Error::io("write to", path, source))
+        open.and_then(|mut f| f.write_all(text.as_bytes()))
+            .map_err(|source| Error::io("write to", path, source))
     }
 
     /// The id of a tracepoint or dynamic event, for `perf_event_open`.
@@ -224,7 +225,8 @@ fn mount() -> Result<()> {
         let why = config::missing("CONFIG_FTRACE").or_else(|| config::missing("CONFIG_EVENT_TRACING"));
         return Err(Error::NoTracefs {
             reason: why.unwrap_or_else(|| format!("there is no {HOME}; is sysfs mounted?")),
-            remedy: "mount sysfs with `mount -t sysfs sysfs /sys`, or use a kernel with CONFIG_FTRACE=y".into(),
+            remedy: "mount sysfs with `mount -t sysfs sysfs /sys`, or use a kernel with CONFIG_FTRACE=y"
+                .into(),
         });
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -239,7 +241,10 @@ fn mount() -> Result<()> {
                 ),
                 _ => format!("try `mount -t tracefs tracefs {HOME}`"),
             };
-            Err(Error::NoTracefs { reason: format!("{HOME} is not mounted and mounting it failed: {source}"), remedy })
+            Err(Error::NoTracefs {
+                reason: format!("{HOME} is not mounted and mounting it failed: {source}"),
+                remedy,
+            })
         }
     }
 }

@@ -92,10 +92,14 @@ pub fn scan(mut each: impl FnMut(Line<'_>) -> ControlFlow<()>) -> Result<()> {
     lines::for_each_in(Path::new(PATH), |line| parse_line(line).map_or(ControlFlow::Continue(()), &mut each))
 }
 
-/// Every symbol with one of `names`: `(index into names, address, type letter, module)`, in the file's order.
+/// A symbol that was looked for by name: which of the names, the address (0 when the kernel hides it), the type letter
+/// as in nm(1), and the module without brackets (`None` for the kernel itself).
+pub type Found = (usize, u64, u8, Option<String>);
+
+/// Every symbol with one of `names`, in the file's order.
 ///
 /// Errors: the file cannot be read. Hidden addresses are 0 here; the name alone may be what is wanted.
-pub fn find(names: &[&str]) -> Result<Vec<(usize, u64, u8, Option<String>)>> {
+pub fn find(names: &[&str]) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     scan(|line| {
         if let Some(index) = names.iter().position(|name| name.as_bytes() == line.name) {

@@ -135,7 +135,7 @@ mod tests {
         #[test]
         fn any_name_is_fine(wanted in ".{0,40}", name in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
             let mut suggest = Suggest::new(&wanted);
-            suggest.offer(&name, || String::new());
+            suggest.offer(&name, String::new);
             let _ = suggest.into_names();
         }
 

@@ -168,6 +168,19 @@ impl Builder {
     /// Static functions may share a name. Both lists go by address within a module, so where they hold a name
     /// equally often, the first is the first; otherwise it is not certain which is which, and they are left out.
     pub(super) fn add_addresses(&mut self) -> Result<()> {
+        self.add_addresses_from(|each| kallsyms::scan(each))?;
+        if self.ends.is_empty() && self.skipped > 0 {
+            // None at all: the addresses are hidden; the symbol table knows how to say so.
+            kallsyms::Kallsyms::read()?;
+        }
+        Ok(())
+    }
+
+    /// The same with the symbols from `scan`.
+    pub(super) fn add_addresses_from(
+        &mut self,
+        scan: impl FnOnce(&mut dyn FnMut(kallsyms::Line<'_>) -> ControlFlow<()>) -> Result<()>,
+    ) -> Result<()> {
         let unaddressed = std::mem::take(self).finish(Source::AvailableFilterFunctions);
         let count = unaddressed.len();
         let mut index = NameIndex::new(count);
@@ -184,7 +197,7 @@ impl Builder {
         }
         let mut addrs = vec![0u64; count];
         let mut uncertain = vec![false; count];
-        kallsyms::scan(|line| {
+        scan(&mut |line| {
             let Ok(name) = std::str::from_utf8(line.name) else { return ControlFlow::Continue(()) };
             if !line.is_text() || line.addr == 0 {
                 return ControlFlow::Continue(());
@@ -192,18 +205,20 @@ impl Builder {
             let Some(first) = index.find(|other| unaddressed.name(other) == name, name) else {
                 return ControlFlow::Continue(());
             };
-            let mut at = first;
+            let (mut at, mut full) = (first, false);
             loop {
-                let here = unaddressed.module(at).map(str::as_bytes) == line.module;
-                if here && addrs[at] == 0 {
-                    addrs[at] = line.addr;
-                    break;
+                if unaddressed.module(at).map(str::as_bytes) == line.module {
+                    if addrs[at] == 0 {
+                        addrs[at] = line.addr;
+                        break;
+                    }
+                    // An alias at the same place takes nothing away.
+                    full |= addrs[at] != line.addr;
                 }
                 match next[at] {
-                    // More symbols than traceable functions of this name.
+                    // More symbols of this name than traceable functions, in this module.
                     u32::MAX => {
-                        let known = addrs[first] == line.addr;
-                        uncertain[first] |= !known;
+                        uncertain[first] |= full;
                         break;
                     }
                     following => at = following as usize,
@@ -212,13 +227,11 @@ impl Builder {
             ControlFlow::Continue(())
         })?;
         // One that is uncertain makes all of its name so.
-        for first in 0..count {
-            if uncertain[first] {
-                let mut at = first;
-                while let Some(&following) = next.get(at) {
-                    addrs[at] = 0;
-                    at = following as usize;
-                }
+        for (first, _) in uncertain.iter().enumerate().filter(|(_, uncertain)| **uncertain) {
+            let mut at = first;
+            while let Some(&following) = next.get(at) {
+                addrs[at] = 0;
+                at = following as usize;
             }
         }
         let mut skipped = 0;
@@ -232,10 +245,6 @@ impl Builder {
                     Some(*addr),
                 );
             }
-        }
-        if skipped == count && count > 0 {
-            // None at all: the addresses are hidden; the symbol table knows how to say so.
-            kallsyms::Kallsyms::read()?;
         }
         self.skipped = skipped;
         Ok(())

@@ -40,6 +40,58 @@ fn duplicates_are_found() {
     assert_eq!(builder.finish(Source::AvailableFilterFunctions).duplicates(), [2, 4, 5]);
 }
 
+/// The functions, with the addresses that the fixture's symbols give them.
+fn addressed(functions: &[(&str, Option<&str>)]) -> (Vec<String>, usize) {
+    let mut builder = Builder::default();
+    for (name, module) in functions {
+        builder.push(name.as_bytes(), module.map(str::as_bytes), None);
+    }
+    let symbols = include_str!("../../../tests/data/kallsyms-6.12.txt");
+    let scan = |each: &mut dyn FnMut(kallsyms::Line<'_>) -> ControlFlow<()>| {
+        for line in symbols.lines() {
+            let _ = each(kallsyms::parse_line(line.as_bytes()).unwrap());
+        }
+        Ok(())
+    };
+    builder.add_addresses_from(scan).unwrap();
+    let table = builder.finish(Source::AvailableFilterFunctions);
+    let show =
+        |i| format!("{}/{} {:x}", table.module(i).unwrap_or("-"), table.name(i), table.addr(i).unwrap());
+    ((0..table.len()).map(show).collect(), table.skipped())
+}
+
+#[test]
+fn functions_get_the_addresses_of_their_symbols() {
+    // Two of one name in the kernel and one in a module: by order, and by module.
+    let all = [
+        ("helper", None),
+        ("vfs_read", None),
+        ("helper", None),
+        ("helper", Some("ext4")),
+        ("xfs_open", Some("xfs")),
+    ];
+    let (rows, skipped) = addressed(&all);
+    assert_eq!(
+        rows,
+        [
+            "-/helper ffffffff81000350",
+            "-/vfs_read ffffffff81000500",
+            "-/helper ffffffff81000400",
+            "ext4/helper ffffffffc0001000",
+            "xfs/xfs_open ffffffffc0a01000",
+        ]
+    );
+    assert_eq!(skipped, 0);
+    // Only one of the two can be traced: which one is not certain.
+    assert_eq!(
+        addressed(&[("helper", None), ("vfs_read", None)]),
+        (vec!["-/vfs_read ffffffff81000500".into()], 1)
+    );
+    // The other module's function of the same name is no reason to doubt.
+    assert_eq!(addressed(&[("helper", Some("ext4"))]), (vec!["ext4/helper ffffffffc0001000".into()], 0));
+    assert_eq!(addressed(&[("gone", None)]), (vec![], 1));
+}
+
 #[test]
 fn a_plain_name_reads_nothing() {
     let table = find(&FuncRef::Exact("no_such_function_anywhere".into()), None, false).unwrap();
