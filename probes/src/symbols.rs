@@ -1,14 +1,18 @@
 //! Addresses into names: kernel functions, modules and BPF programs; user functions of processes.
 //!
 //! [`KernelSymbols`] is read once, when it is first asked. [`UserSymbols`] keeps one table a file, however many
-//! processes run it. [`tracker::Tracker`] remembers what processes had mapped after they have exited.
+//! processes run it. [`Tracker`] remembers what processes had mapped after they have exited.
 
 pub mod demangle;
 pub mod file;
+pub mod kernel;
 pub mod perf_map;
+pub mod tracker;
 pub mod user;
 
 pub use file::FileSymbols;
+pub use kernel::KernelSymbols;
+pub use tracker::Tracker;
 pub use user::{ProcessView, UserSymbols};
 
 use std::borrow::Cow;

@@ -135,8 +135,10 @@ impl FileSymbols {
         for (back, entry) in self.entries[..after].iter().rev().take(8).enumerate() {
             let inside = addr - entry.addr;
             let covers = match entry.size {
-                // Hand-written assembly without a size reaches to the next symbol, within reason.
-                0 => back == 0 && inside < 4096 && self.elf.file_offset(addr).is_ok(),
+                // Hand-written assembly without a size reaches to the next symbol or its section's end, within reason.
+                0 => {
+                    back == 0 && inside < 4096 && self.elf.code_end(entry.addr).is_some_and(|end| addr < end)
+                }
                 size => inside < u64::from(size),
             };
             if covers {

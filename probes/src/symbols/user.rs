@@ -258,6 +258,10 @@ impl UserSymbols {
 
     /// A process mapped code.
     pub(crate) fn on_map(&mut self, pid: u32, mapping: Mapping) {
+        if !self.processes.contains_key(&pid) {
+            // It ran before we followed it: the rest of what it has mapped, if it still runs.
+            let _ = self.read_process(pid);
+        }
         let (process, root) = match self.processes.get(&pid) {
             Some(view) if view.process.is_some() => (view.process.clone(), view.root.clone()),
             // First seen, or just after exec: its root may have changed with it.
@@ -329,6 +333,11 @@ impl UserSymbols {
         view.perf_map = None;
         self.exited.retain(|p| *p != child);
         self.processes.insert(child, view);
+    }
+
+    /// Records were lost: what is known of running processes may be old.
+    pub(crate) fn on_lost(&mut self) {
+        self.processes.values_mut().for_each(|view| view.read = None);
     }
 
     /// A process is gone; it is remembered until `set_exited_limit` others have gone after it.

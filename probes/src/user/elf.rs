@@ -365,7 +365,7 @@ impl Elf {
     }
 
     /// The end of the executable section or segment that holds `addr`.
-    fn code_end(&self, addr: u64) -> Option<u64> {
+    pub(crate) fn code_end(&self, addr: u64) -> Option<u64> {
         let section = self.sections.iter().find_map(|s| {
             let end = s.addr.checked_add(s.size)?;
             (s.flags & SHF_EXECINSTR != 0 && (s.addr..end).contains(&addr)).then_some(end)

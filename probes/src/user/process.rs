@@ -123,10 +123,9 @@ fn read(pid: u32, file: &'static str) -> Result<Vec<u8>> {
 
 fn failed(pid: u32, file: &'static str, source: io::Error) -> UserError {
     // ESRCH: it exited between open and read.
-    if source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(3) {
-        if fs::metadata(format!("/proc/{pid}/stat")).is_err() {
-            return UserError::NoProcess { pid };
-        }
+    let gone = source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(3);
+    if gone && fs::metadata(format!("/proc/{pid}/stat")).is_err() {
+        return UserError::NoProcess { pid };
     }
     UserError::Process { pid, file, source }
 }

@@ -123,13 +123,13 @@ fn rank(binding: Binding, version: Option<(&str, bool)>) -> Rank {
     }
 }
 
+/// Called with a function's bare name, its version and whether that is the default, and its symbol.
+type EachFunction<'a> =
+    dyn FnMut(&str, Option<(&str, bool)>, super::RawSymbol) -> Result<ControlFlow<()>> + 'a;
+
 impl Elf {
     /// The tables to search: the file's own static table or else that of its debug file, and its dynamic one.
-    fn each_function(
-        &self,
-        debug: Option<&Elf>,
-        each: &mut dyn FnMut(&str, Option<(&str, bool)>, super::RawSymbol) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
+    fn each_function(&self, debug: Option<&Elf>, each: &mut EachFunction<'_>) -> Result<()> {
         let versions = self.versions()?;
         let none = Versions::default();
         for (elf, kind) in [(self, TableKind::Dynamic), (debug.unwrap_or(self), TableKind::Static)] {
