@@ -98,6 +98,22 @@ impl FunctionTable {
         self.skipped
     }
 
+    /// The same functions with their entry addresses, in one pass over `/proc/kallsyms`: what [`super::find`] does
+    /// when it is asked for addresses at once, for callers that decide only when they know how many there are.
+    ///
+    /// Functions whose address is not certain are left out and counted in [`FunctionTable::skipped`].
+    ///
+    /// Errors: the file cannot be read, or the kernel hides all addresses.
+    pub fn with_addresses(self) -> Result<FunctionTable> {
+        if !self.addrs.is_empty() || self.is_empty() {
+            return Ok(self);
+        }
+        let mut builder = Builder::default();
+        builder.address(&self, |each| kallsyms::scan(each))?;
+        builder.check_addresses()?;
+        Ok(builder.finish(self.source))
+    }
+
     /// The indexes of functions whose name an earlier one has already. By name the kernel cannot tell these from
     /// the earlier ones; attach by address, or leave them out.
     pub fn duplicates(&self) -> Vec<usize> {
@@ -169,8 +185,12 @@ impl Builder {
     /// equally often, the first is the first; otherwise it is not certain which is which, and they are left out.
     pub(super) fn add_addresses(&mut self) -> Result<()> {
         self.add_addresses_from(|each| kallsyms::scan(each))?;
+        self.check_addresses()
+    }
+
+    /// None at all where there should be some: the addresses are hidden; the symbol table knows how to say so.
+    fn check_addresses(&self) -> Result<()> {
         if self.ends.is_empty() && self.skipped > 0 {
-            // None at all: the addresses are hidden; the symbol table knows how to say so.
             kallsyms::Kallsyms::read()?;
         }
         Ok(())
@@ -182,6 +202,14 @@ impl Builder {
         scan: impl FnOnce(&mut dyn FnMut(kallsyms::Line<'_>) -> ControlFlow<()>) -> Result<()>,
     ) -> Result<()> {
         let unaddressed = std::mem::take(self).finish(Source::AvailableFilterFunctions);
+        self.address(&unaddressed, scan)
+    }
+
+    fn address(
+        &mut self,
+        unaddressed: &FunctionTable,
+        scan: impl FnOnce(&mut dyn FnMut(kallsyms::Line<'_>) -> ControlFlow<()>) -> Result<()>,
+    ) -> Result<()> {
         let count = unaddressed.len();
         let mut index = NameIndex::new(count);
         // Functions of one name are chained, so that one look-up finds all of them.

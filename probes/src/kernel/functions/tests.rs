@@ -160,6 +160,12 @@ fn root_all_functions_with_addresses() {
     assert_eq!(table.addrs().len(), table.len());
     assert_eq!(table.len() + table.skipped(), names.len());
     assert!(table.skipped() * 20 < names.len(), "{} of {}", table.skipped(), names.len());
+    let later = names.clone().with_addresses().unwrap();
+    assert!(
+        later.len() + later.skipped() == names.len() && later.skipped() * 20 < names.len(),
+        "{}",
+        later.skipped()
+    );
     // 43,000 names in well under 3 MB.
     assert!(names.size() < names.len() * 64);
     // The addresses are those of the symbols.
