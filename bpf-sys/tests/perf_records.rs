@@ -84,8 +84,7 @@ fn a_sample_with_every_field() {
         .u64(8)
         .bytes(b"stackbuf")
         .u64(5) // user stack
-        .u64(20)
-        .u64(20) // weight and weight struct
+        .u64(20) // weight: one word in either form
         .u64(21)
         .u64(22) // data source, transaction
         .u64(0) // registers of the interrupt: none

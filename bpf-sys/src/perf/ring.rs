@@ -78,7 +78,7 @@ impl PerfRing {
             known => known,
         };
         let inside = offset.checked_add(size).is_some_and(|end| end <= total as u64);
-        if !inside || !size.is_power_of_two() || offset % 8 != 0 {
+        if !inside || !size.is_power_of_two() || !offset.is_multiple_of(8) {
             return Err(Error::Unexpected {
                 place: "the first page of a perf ring".into(),
                 what: format!("{size} bytes of records at offset {offset} of a mapping of {total} bytes"),

@@ -44,7 +44,7 @@ pub(crate) fn walk<'a>(
     }
     while *tail != head {
         let left = head.wrapping_sub(*tail);
-        if *tail % HEADER != 0 || left < HEADER {
+        if !tail.is_multiple_of(HEADER) || left < HEADER {
             return corrupt(tail, "a record does not start at a multiple of 8 bytes");
         }
         let offset = *tail & (size - 1);
@@ -52,7 +52,7 @@ pub(crate) fn walk<'a>(
             return corrupt(tail, "a record's header cannot be read");
         };
         let length = u64::from(header.2);
-        if length < HEADER || length > left || length % HEADER != 0 {
+        if length < HEADER || length > left || !length.is_multiple_of(HEADER) {
             return corrupt(tail, "a record's size is not possible");
         }
         // Both lengths are at most 64 KiB, and the offset is inside of a ring that fits memory.
