@@ -24,7 +24,12 @@ pub struct CountOptions {
     pub filter: Filter,
     /// Which mechanism attaches.
     pub mode: AttachMode,
+    /// Called with the name and the instructions of each generated program before it is loaded.
+    pub inspect: Option<Inspect>,
 }
+
+/// Looks at a generated program.
+pub type Inspect = fn(&str, &asm::Program);
 
 /// A running count. Dropping it detaches everything.
 ///
@@ -61,6 +66,7 @@ struct Counting<'a> {
     rows: Rows,
     counters: &'a Map,
     cgroup: Option<&'a Map>,
+    inspect: Option<Inspect>,
 }
 
 impl Programs for Counting<'_> {
@@ -78,6 +84,9 @@ impl Programs for Counting<'_> {
         fds[DATA.0 as usize] = self.counters.as_fd().as_raw_fd();
         fds[CGROUP.0 as usize] = self.cgroup.map_or(-1, |map| map.as_fd().as_raw_fd());
         fds[KEYS.0 as usize] = keys.map_or(-1, |map| map.as_fd().as_raw_fd());
+        if let Some(inspect) = self.inspect {
+            inspect("tw_count", &program);
+        }
         load("tw_count", kind, &program, &fds, attach_type)
     }
 }
@@ -131,8 +140,14 @@ impl CountSession {
         .create()?;
         let mapped = MappedArray::whole(&counters, Access::ReadOnly)?;
         let cgroup = filter.cgroup_map()?;
-        let programs =
-            Counting { filter: &filter, targets: count, rows, counters: &counters, cgroup: cgroup.as_ref() };
+        let programs = Counting {
+            filter: &filter,
+            targets: count,
+            rows,
+            counters: &counters,
+            cgroup: cgroup.as_ref(),
+            inspect: options.inspect,
+        };
         let maps = start.elapsed();
         let attached = Attached::attach(&targets, options.mode, &programs)?;
         let timings = Timings {

@@ -12,7 +12,7 @@ use bpf_sys::prog::{AttachType, Prog};
 
 use crate::attach::run::{Attached, Programs};
 use crate::attach::{AttachMode, Skipped, Targets, Timings};
-use crate::count::load;
+use crate::count::{Inspect, load};
 use crate::filter::{Filter, FilterPlan, PidNs};
 use crate::program::stack::{KEY_SIZE, Layout, SCRATCH_SLOTS, program};
 use crate::program::{CGROUP, DATA, DROPPED, Frame, KEYS, Key, Kind, MAPS, SCRATCH};
@@ -40,6 +40,8 @@ pub struct StackOptions {
     pub max_stacks: u32,
     /// Frames kept of each part, 1 to [`MAX_FRAMES`].
     pub max_frames: usize,
+    /// Called with the name and the instructions of each generated program before it is loaded.
+    pub inspect: Option<Inspect>,
 }
 
 impl Default for StackOptions {
@@ -53,6 +55,7 @@ impl Default for StackOptions {
             per_target: false,
             max_stacks: 16_384,
             max_frames: MAX_FRAMES,
+            inspect: None,
         }
     }
 }
@@ -94,6 +97,7 @@ struct Collecting<'a> {
     targets: u32,
     layout: &'a Layout,
     fds: [i32; MAPS],
+    inspect: Option<Inspect>,
 }
 
 impl Programs for Collecting<'_> {
@@ -110,6 +114,9 @@ impl Programs for Collecting<'_> {
             let frame = Frame { kind, key, filter: self.filter, targets: self.targets, exchange };
             let program =
                 program(&frame, self.layout).map_err(|source| Error::Build { name: "tw_stacks", source })?;
+            if let Some(inspect) = self.inspect {
+                inspect("tw_stacks", &program);
+            }
             load("tw_stacks", kind, &program, &fds, attach_type)
         };
         let with = make(kind.preemptible());
@@ -163,7 +170,8 @@ impl StackSession {
         fds[DROPPED.0 as usize] = dropped.as_fd().as_raw_fd();
         fds[CGROUP.0 as usize] = cgroup.as_ref().map_or(-1, |map| map.as_fd().as_raw_fd());
         let count = u32::try_from(targets.len().max(1)).unwrap_or(u32::MAX);
-        let programs = Collecting { filter: &filter, targets: count, layout: &layout, fds };
+        let programs =
+            Collecting { filter: &filter, targets: count, layout: &layout, fds, inspect: options.inspect };
         let maps = start.elapsed();
         let attached = Attached::attach(&targets, options.mode, &programs)?;
         let timings = Timings {
