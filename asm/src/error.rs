@@ -69,7 +69,9 @@ pub enum BuildError {
         allowed: &'static str,
     },
     /// A map reference lies outside the list of file descriptors.
-    #[error("instruction {insn} refers to map {map}, but only {given} file descriptors were given")]
+    #[error(
+        "instruction {insn} refers to map {map}, but the list given ends before it (length {given}); add its file descriptor"
+    )]
     NoSuchMap {
         /// Instruction word.
         insn: usize,

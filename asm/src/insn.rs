@@ -35,7 +35,7 @@ impl Reg {
     /// The kernel's auxiliary register (`r11`).
     ///
     /// Only the kernel's own rewriting puts it into instructions (seen in translated dumps); programs that use it are
-    /// refused, and so does [`decode`](crate::decode).
+    /// refused, also by [`decode`](crate::decode).
     #[doc(alias = "BPF_REG_AX")]
     pub const AX: Reg = Reg(11);
 

@@ -160,7 +160,8 @@ fn without_filler(program: &Program) -> String {
 
 #[test]
 fn jumps_grow_where_they_must() {
-    let kinds: [&dyn Fn(&mut Builder, Label); 4] = [
+    type Jump<'a> = &'a dyn Fn(&mut Builder, Label);
+    let kinds: [Jump<'_>; 4] = [
         &|b, to| {
             b.jmp(to);
         },
@@ -291,7 +292,7 @@ fn maps_are_filled_in() {
     let errors: String =
         refused.into_iter().map(|r| format!("{}\n", r.expect_err("must be refused"))).collect();
     expect![[r#"
-        instruction 2 refers to map 1, but only 1 file descriptors were given
+        instruction 2 refers to map 1, but the list given ends before it (length 1); add its file descriptor
         map 1, used by instruction 2, has the invalid file descriptor -1; create the map first
     "#]]
     .assert_eq(&errors);

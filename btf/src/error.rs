@@ -20,6 +20,12 @@ pub enum Error {
         /// What the first two bytes are, little-endian.
         found: u16,
     },
+    /// The header says that it is shorter than any header is.
+    #[error("BTF header: a length of {len} bytes, where 24 is the least; the data is damaged")]
+    BadHeaderLen {
+        /// Length in the header.
+        len: usize,
+    },
     /// A version that is not known.
     #[error("BTF header: version {version} is unknown, only 1 exists; a newer reader is needed")]
     BadVersion {

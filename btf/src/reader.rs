@@ -113,8 +113,11 @@ impl<'data> Btf<'data> {
         let field = |at| endian.u32(data, at).ok_or(short(HEADER_LEN));
         let header_len = field(4)? as usize;
         let (type_off, type_len, str_off, str_len) = (field(8)?, field(12)?, field(16)?, field(20)?);
-        if header_len < HEADER_LEN || header_len > data.len() {
-            return Err(short(header_len.max(HEADER_LEN)));
+        if header_len < HEADER_LEN {
+            return Err(Error::BadHeaderLen { len: header_len });
+        }
+        if header_len > data.len() {
+            return Err(short(header_len));
         }
         let section = |section, off: u32, len: u32| {
             let start = header_len as u64 + u64::from(off);

@@ -257,7 +257,7 @@ fn damage_is_named() {
         BTF header: 20 bytes are too few, 24 are needed; the file was cut short or is no BTF
         BTF header: magic is 0x457f, not 0xeb9f; this is no BTF (an ELF file keeps it in section .BTF)
         BTF header: version 2 is unknown, only 1 exists; a newer reader is needed
-        BTF header: 761 bytes are too few, 24 are needed; the file was cut short or is no BTF
+        BTF header: a length of 4 bytes, where 24 is the least; the data is damaged
         BTF header: 761 bytes are too few, 4294967295 are needed; the file was cut short or is no BTF
         BTF header: the type section at 24 of 4294967295 bytes does not fit into 761 bytes; cut short?
         BTF header: the string section at 568 of 193 bytes does not fit into 760 bytes; cut short?

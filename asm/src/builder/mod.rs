@@ -5,7 +5,7 @@ mod ops;
 use crate::{
     AluOp, BuildError, CallTarget, Cond, Imm64, Insn, Instruction, LineRecord, MapRef, MapUse, Program,
 };
-use crate::{SourceLine, Swap, Width};
+use crate::{AtomicOp, SourceLine, Swap, Width};
 
 /// Instruction set level, as compilers number them (`-mcpu`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -266,7 +266,7 @@ fn needs(instruction: &Instruction) -> Option<(Isa, &'static str)> {
         | Instruction::MayGoto { .. }
         | Instruction::JumpReg { .. } => (Isa::V4, "no older instruction does the same"),
         Instruction::JumpIf { width: Width::W32, .. } => (Isa::V3, "zero-extend and compare 64 bits instead"),
-        Instruction::Atomic { op, .. } if !matches!(op, crate::AtomicOp::Add) => {
+        Instruction::Atomic { op, .. } if *op != AtomicOp::Add => {
             (Isa::V3, "only the plain atomic add is older")
         }
         Instruction::JumpIf { cond: Cond::Lt | Cond::Le | Cond::SLt | Cond::SLe, .. } => {
