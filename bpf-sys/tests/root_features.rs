@@ -29,12 +29,19 @@ fn root_answers_fit_the_release() {
         eprintln!("{:24} since {:5} {answer}", feature.name(), feature.since());
         let expected = release >= since(feature.since());
         match answer {
-            Answer::Yes if !expected => wrong.push(format!("{}: yes before {}", feature.name(), feature.since())),
+            Answer::Yes if !expected => {
+                wrong.push(format!("{}: yes before {}", feature.name(), feature.since()))
+            }
             // A configuration may leave these out, and their answer says so.
             Answer::No { .. }
                 if matches!(
                     feature.name(),
-                    "kprobe_multi" | "kprobe_session" | "multi_cookie" | "perf_kprobe" | "syscall_tracepoints" | "jit"
+                    "kprobe_multi"
+                        | "kprobe_session"
+                        | "multi_cookie"
+                        | "perf_kprobe"
+                        | "syscall_tracepoints"
+                        | "jit"
                 ) => {}
             Answer::No { why } if expected => wrong.push(format!("{}: no: {why}", feature.name())),
             Answer::Unknown { why } => wrong.push(format!("{}: could not tell: {why}", feature.name())),
@@ -149,7 +156,10 @@ fn root_kprobe_multi_is_as_probed() {
 #[test]
 fn root_limits_and_processors() {
     skip_unless_bpf!("root_limits_and_processors");
-    assert!(features::has_capability(Capability::SysAdmin).is_yes() || features::has_capability(Capability::Bpf).is_yes());
+    assert!(
+        features::has_capability(Capability::SysAdmin).is_yes()
+            || features::has_capability(Capability::Bpf).is_yes()
+    );
     memlock::ensure().unwrap();
     let soft = nofile::raise(100).unwrap();
     assert!(soft >= 100, "{soft}");

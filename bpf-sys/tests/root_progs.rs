@@ -35,7 +35,9 @@ fn counting(map: &Map) -> Vec<u64> {
 }
 
 fn counter() -> Map {
-    MapCreate { name: "tw_count", key_size: 4, value_size: 8, max_entries: 1, ..MapCreate::default() }.create().unwrap()
+    MapCreate { name: "tw_count", key_size: 4, value_size: 8, max_entries: 1, ..MapCreate::default() }
+        .create()
+        .unwrap()
 }
 
 fn count(map: &Map) -> u64 {
@@ -86,7 +88,10 @@ fn root_info_tells_what_was_loaded() {
     let insns = counting(&map);
     let prog = load(ProgType::SocketFilter, &insns).unwrap();
     let info = prog.info().unwrap();
-    assert_eq!((info.prog_type, info.name.as_str(), info.gpl_compatible), (ProgType::SocketFilter, "tw_test", true));
+    assert_eq!(
+        (info.prog_type, info.name.as_str(), info.gpl_compatible),
+        (ProgType::SocketFilter, "tw_test", true)
+    );
     assert_eq!(info.map_ids, [map.info().unwrap().id]);
     assert_eq!(info.xlated.len(), insns.len());
     assert_eq!(info.xlated.last(), Some(&EXIT));
@@ -127,7 +132,10 @@ fn root_a_refused_program_comes_with_the_verifiers_words() {
     let Error::ProgLoad(refused) = error else { panic!("{text}") };
     assert_eq!(refused.errno, Errno::EACCES);
     assert!(refused.log.contains("invalid bpf_context access"), "{text}");
-    assert!(text.starts_with("bpf(BPF_PROG_LOAD): load socket_filter program `tw_test` (2 instructions): EACCES"), "{text}");
+    assert!(
+        text.starts_with("bpf(BPF_PROG_LOAD): load socket_filter program `tw_test` (2 instructions): EACCES"),
+        "{text}"
+    );
 
     let no_gpl = ProgLoad {
         prog_type: ProgType::Kprobe,
@@ -153,7 +161,11 @@ fn root_a_long_log_comes_in_full() {
     let Error::ProgLoad(refused) = error else { panic!("{error}") };
     assert_eq!(refused.errno, Errno::EACCES, "{}", refused.log.len());
     assert!(refused.log.len() > 256 << 10, "{}", refused.log.len());
-    assert!(refused.log.trim_start().starts_with("0: ") || refused.log.contains("\n0: (b7)"), "{}", &refused.log[..200]);
+    assert!(
+        refused.log.trim_start().starts_with("0: ") || refused.log.contains("\n0: (b7)"),
+        "{}",
+        &refused.log[..200]
+    );
     assert!(refused.log.contains("invalid bpf_context access"));
 }
 
@@ -173,7 +185,8 @@ fn root_a_raw_tracepoint_link() {
     skip_unless_bpf!("root_a_raw_tracepoint_link");
     // Counts nothing and looks at nothing; it is here to be asked about.
     let prog = load(ProgType::RawTracepoint, &[insn(0xb7, 0, 0, 0, 0), EXIT]).unwrap();
-    let link = link::raw_tracepoint_open(&prog, "module_free").or_else(|_| link::raw_tracepoint_open(&prog, "task_rename"));
+    let link = link::raw_tracepoint_open(&prog, "module_free")
+        .or_else(|_| link::raw_tracepoint_open(&prog, "task_rename"));
     let link = link.unwrap();
     let info = link.info().unwrap();
     assert_eq!((info.link_type, info.prog_id), (LinkType::RawTracepoint, prog.id().unwrap()));
@@ -208,7 +221,10 @@ fn root_arguments_that_cannot_be_right() {
     let functions = link::KprobeMulti { addrs: &[1, 2], cookies: &[1], ..Default::default() };
     invalid(link::kprobe_multi(&prog, &functions).unwrap_err());
     let flags = link::MultiFlags::RETURN | link::MultiFlags::SESSION;
-    invalid(link::kprobe_multi(&prog, &link::KprobeMulti { addrs: &[1], flags, ..Default::default() }).unwrap_err());
+    invalid(
+        link::kprobe_multi(&prog, &link::KprobeMulti { addrs: &[1], flags, ..Default::default() })
+            .unwrap_err(),
+    );
     invalid(ProgLoad { license: "G\0PL", insns: &insns, ..ProgLoad::default() }.load().unwrap_err());
     // A program's descriptor is no map's, link's or BTF object's.
     let fd = || prog.as_fd().try_clone_to_owned().unwrap();
@@ -251,7 +267,9 @@ fn root_uprobe_multi_counts_calls_of_this_process() {
     assert_eq!(sum, 4950 + 100);
     let info = link.info().unwrap();
     assert_eq!(info.link_type, LinkType::UprobeMulti);
-    let LinkDetails::UprobeMulti { path, count: probes, offsets, .. } = info.details else { panic!("{info:?}") };
+    let LinkDetails::UprobeMulti { path, count: probes, offsets, .. } = info.details else {
+        panic!("{info:?}")
+    };
     // The details came with 6.8.
     if probes != 0 {
         assert_eq!((path.as_str(), offsets.as_slice()), (exe.to_str().unwrap(), &[offset][..]));
@@ -307,14 +325,22 @@ fn root_bad_btf_is_explained() {
     let text = error.to_string();
     let Error::BtfLoad { len: 64, errno: Errno::EINVAL, log } = error else { panic!("{text}") };
     assert!(log.to_lowercase().contains("magic"), "{text}");
-    assert!(text.starts_with("bpf(BPF_BTF_LOAD): load 64 bytes of BTF: EINVAL (Invalid argument)\nthe kernel says:"), "{text}");
+    assert!(
+        text.starts_with(
+            "bpf(BPF_BTF_LOAD): load 64 bytes of BTF: EINVAL (Invalid argument)\nthe kernel says:"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
 fn root_a_map_is_bound_to_a_program() {
     skip_unless_bpf!("root_a_map_is_bound_to_a_program");
     let prog = load(ProgType::SocketFilter, &[insn(0xb7, 0, 0, 0, 0), EXIT]).unwrap();
-    let map = MapCreate { map_type: MapType::Hash, ..MapCreate { key_size: 4, value_size: 4, max_entries: 1, ..Default::default() } };
+    let map = MapCreate {
+        map_type: MapType::Hash,
+        ..MapCreate { key_size: 4, value_size: 4, max_entries: 1, ..Default::default() }
+    };
     let map = map.create().unwrap();
     prog.bind_map(&map).unwrap();
     assert_eq!(prog.info().unwrap().map_ids, [map.info().unwrap().id]);

@@ -9,47 +9,63 @@ pub(crate) mod util;
 /// The commands of bpf(2).
 pub(crate) struct Cmd;
 
-#[allow(dead_code, reason = "one list with every number of the ABI")]
-impl Cmd {
-    pub const MAP_CREATE: u32 = 0;
-    pub const MAP_LOOKUP_ELEM: u32 = 1;
-    pub const MAP_UPDATE_ELEM: u32 = 2;
-    pub const MAP_DELETE_ELEM: u32 = 3;
-    pub const MAP_GET_NEXT_KEY: u32 = 4;
-    pub const PROG_LOAD: u32 = 5;
-    pub const OBJ_PIN: u32 = 6;
-    pub const OBJ_GET: u32 = 7;
-    pub const PROG_ATTACH: u32 = 8;
-    pub const PROG_DETACH: u32 = 9;
-    pub const PROG_TEST_RUN: u32 = 10;
-    pub const PROG_GET_NEXT_ID: u32 = 11;
-    pub const MAP_GET_NEXT_ID: u32 = 12;
-    pub const PROG_GET_FD_BY_ID: u32 = 13;
-    pub const MAP_GET_FD_BY_ID: u32 = 14;
-    pub const OBJ_GET_INFO_BY_FD: u32 = 15;
-    pub const PROG_QUERY: u32 = 16;
-    pub const RAW_TRACEPOINT_OPEN: u32 = 17;
-    pub const BTF_LOAD: u32 = 18;
-    pub const BTF_GET_FD_BY_ID: u32 = 19;
-    pub const TASK_FD_QUERY: u32 = 20;
-    pub const MAP_LOOKUP_AND_DELETE_ELEM: u32 = 21;
-    pub const MAP_FREEZE: u32 = 22;
-    pub const BTF_GET_NEXT_ID: u32 = 23;
-    pub const MAP_LOOKUP_BATCH: u32 = 24;
-    pub const MAP_LOOKUP_AND_DELETE_BATCH: u32 = 25;
-    pub const MAP_UPDATE_BATCH: u32 = 26;
-    pub const MAP_DELETE_BATCH: u32 = 27;
-    pub const LINK_CREATE: u32 = 28;
-    pub const LINK_UPDATE: u32 = 29;
-    pub const LINK_GET_FD_BY_ID: u32 = 30;
-    pub const LINK_GET_NEXT_ID: u32 = 31;
-    pub const ENABLE_STATS: u32 = 32;
-    pub const ITER_CREATE: u32 = 33;
-    pub const LINK_DETACH: u32 = 34;
-    pub const PROG_BIND_MAP: u32 = 35;
-    pub const TOKEN_CREATE: u32 = 36;
-    pub const PROG_STREAM_READ_BY_FD: u32 = 37;
-    pub const PROG_ASSOC_STRUCT_OPS: u32 = 38;
-    /// A number that no kernel has.
-    pub const NONE: u32 = 0xffff;
+macro_rules! commands {
+    ($( $NAME:ident = $number:literal, )*) => {
+        #[allow(dead_code, reason = "the list has every command, whether used or not")]
+        impl Cmd {
+            $( pub const $NAME: u32 = $number; )*
+
+            /// A number that no kernel has.
+            pub const NONE: u32 = 0xffff;
+
+            /// Every command with its name in the header, for the tests.
+            #[cfg(test)]
+            pub const ALL: &'static [(&'static str, u32)] = &[ $( (concat!("BPF_", stringify!($NAME)), $number), )* ];
+        }
+    };
 }
+
+commands! {
+    MAP_CREATE = 0,
+    MAP_LOOKUP_ELEM = 1,
+    MAP_UPDATE_ELEM = 2,
+    MAP_DELETE_ELEM = 3,
+    MAP_GET_NEXT_KEY = 4,
+    PROG_LOAD = 5,
+    OBJ_PIN = 6,
+    OBJ_GET = 7,
+    PROG_ATTACH = 8,
+    PROG_DETACH = 9,
+    PROG_TEST_RUN = 10,
+    PROG_GET_NEXT_ID = 11,
+    MAP_GET_NEXT_ID = 12,
+    PROG_GET_FD_BY_ID = 13,
+    MAP_GET_FD_BY_ID = 14,
+    OBJ_GET_INFO_BY_FD = 15,
+    PROG_QUERY = 16,
+    RAW_TRACEPOINT_OPEN = 17,
+    BTF_LOAD = 18,
+    BTF_GET_FD_BY_ID = 19,
+    TASK_FD_QUERY = 20,
+    MAP_LOOKUP_AND_DELETE_ELEM = 21,
+    MAP_FREEZE = 22,
+    BTF_GET_NEXT_ID = 23,
+    MAP_LOOKUP_BATCH = 24,
+    MAP_LOOKUP_AND_DELETE_BATCH = 25,
+    MAP_UPDATE_BATCH = 26,
+    MAP_DELETE_BATCH = 27,
+    LINK_CREATE = 28,
+    LINK_UPDATE = 29,
+    LINK_GET_FD_BY_ID = 30,
+    LINK_GET_NEXT_ID = 31,
+    ENABLE_STATS = 32,
+    ITER_CREATE = 33,
+    LINK_DETACH = 34,
+    PROG_BIND_MAP = 35,
+    TOKEN_CREATE = 36,
+    PROG_STREAM_READ_BY_FD = 37,
+    PROG_ASSOC_STRUCT_OPS = 38,
+}
+
+#[cfg(test)]
+mod tests;

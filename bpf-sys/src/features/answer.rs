@@ -84,7 +84,9 @@ fn first_lines(error: &Error) -> String {
 /// Whether this line of a verifier's log says what is wrong, rather than what was done.
 fn is_complaint(line: &str) -> bool {
     let line = line.trim();
-    !line.is_empty() && !line.starts_with("processed ") && !line.starts_with("verification time")
+    !line.is_empty()
+        && !line.starts_with("processed ")
+        && !line.starts_with("verification time")
         && !line.starts_with("stack depth")
 }
 
@@ -109,7 +111,10 @@ mod tests {
         let no = Answer::of(error(Errno::EINVAL), &[Errno::EINVAL]);
         assert_eq!(no.to_string(), "no (bpf(BPF_MAP_CREATE) said EINVAL (Invalid argument))");
         let unknown = Answer::of(error(Errno::EPERM), &[Errno::EINVAL]);
-        assert_eq!(unknown.to_string(), "could not tell (bpf(BPF_MAP_CREATE) said EPERM (Operation not permitted))");
+        assert_eq!(
+            unknown.to_string(),
+            "could not tell (bpf(BPF_MAP_CREATE) said EPERM (Operation not permitted))"
+        );
         assert!(no.clone().and(|| Answer::Yes).is_no());
         assert!(Answer::Yes.and(|| no).is_no());
     }

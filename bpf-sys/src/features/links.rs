@@ -130,7 +130,8 @@ pub(super) fn multi_cookie() -> Answer {
 fn greedy_raw_tracepoint() -> Result<Prog> {
     // r0 = *(u64 *)(r1 + 88): the twelfth argument.
     let insns = [insn(0x79, 0, 1, 88, 0), mov_imm(0, 0), EXIT];
-    ProgLoad { prog_type: ProgType::RawTracepoint, insns: &insns, license: "GPL", ..ProgLoad::default() }.load()
+    ProgLoad { prog_type: ProgType::RawTracepoint, insns: &insns, license: "GPL", ..ProgLoad::default() }
+        .load()
 }
 
 pub(super) fn syscall_tracepoints() -> Answer {

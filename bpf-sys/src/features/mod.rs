@@ -30,7 +30,12 @@ pub struct Feature {
 }
 
 impl Feature {
-    const fn new(name: &'static str, since: &'static str, purpose: &'static str, probe: fn() -> Answer) -> Self {
+    const fn new(
+        name: &'static str,
+        since: &'static str,
+        purpose: &'static str,
+        probe: fn() -> Answer,
+    ) -> Self {
         Feature { name, since, purpose, probe, cache: OnceLock::new() }
     }
 

@@ -31,7 +31,13 @@ pub(super) fn ringbuf() -> Answer {
 }
 
 pub(super) fn mmapable() -> Answer {
-    let spec = MapCreate { flags: MapFlags::MMAPABLE, key_size: 4, value_size: 8, max_entries: 1, ..MapCreate::default() };
+    let spec = MapCreate {
+        flags: MapFlags::MMAPABLE,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        ..MapCreate::default()
+    };
     Answer::of(spec.create(), &[Errno::EINVAL])
 }
 
@@ -47,8 +53,13 @@ pub(super) fn batch() -> Answer {
 }
 
 pub(super) fn lookup_and_delete_hash() -> Answer {
-    let spec =
-        MapCreate { map_type: MapType::Hash, key_size: 4, value_size: 8, max_entries: 1, ..MapCreate::default() };
+    let spec = MapCreate {
+        map_type: MapType::Hash,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 1,
+        ..MapCreate::default()
+    };
     match spec.create() {
         Ok(map) => Answer::of(
             map.lookup_and_delete(&0u32.to_ne_bytes(), &mut [0; 8]),
@@ -59,10 +70,11 @@ pub(super) fn lookup_and_delete_hash() -> Answer {
 }
 
 pub(super) fn global_data() -> Answer {
-    let map = match (MapCreate { key_size: 4, value_size: 16, max_entries: 1, ..MapCreate::default() }).create() {
-        Ok(map) => map,
-        Err(error) => return Answer::of_error(&error, &[]),
-    };
+    let map =
+        match (MapCreate { key_size: 4, value_size: 16, max_entries: 1, ..MapCreate::default() }).create() {
+            Ok(map) => map,
+            Err(error) => return Answer::of_error(&error, &[]),
+        };
     // r1 = the address 8 bytes into the map's only value; *r1 = 1
     let insns = [
         insn(0x18, 1, 2, 0, map.as_fd().as_raw_fd()),
@@ -94,7 +106,14 @@ pub(super) fn atomic_fetch() -> Answer {
 
 pub(super) fn isa_v4() -> Answer {
     // r0 = (s8)r0; gotol +0; r0 s/= 3
-    let insns = [mov_imm(0, -1), insn(0xbf, 0, 0, 8, 0), insn(0x06, 0, 0, 0, 0), insn(0x37, 0, 0, 1, 3), mov_imm(0, 0), EXIT];
+    let insns = [
+        mov_imm(0, -1),
+        insn(0xbf, 0, 0, 8, 0),
+        insn(0x06, 0, 0, 0, 0),
+        insn(0x37, 0, 0, 1, 3),
+        mov_imm(0, 0),
+        EXIT,
+    ];
     Answer::of(load(TRIAL, &insns), REFUSED)
 }
 

@@ -60,7 +60,9 @@ pub(super) fn run_stats() -> Answer {
 fn file(path: &str, without: &str) -> Answer {
     match Path::new(path).try_exists() {
         Ok(true) => Answer::Yes,
-        Ok(false) if Path::new("/sys/kernel").exists() => Answer::no(format!("there is no {path}: {without}")),
+        Ok(false) if Path::new("/sys/kernel").exists() => {
+            Answer::no(format!("there is no {path}: {without}"))
+        }
         Ok(false) => Answer::unknown(format!("there is no {path}, and no /sys is mounted here")),
         Err(error) => Answer::unknown(format!("{path}: {error}")),
     }
@@ -80,7 +82,8 @@ pub(super) fn perf_uprobe() -> Answer {
 
 /// Loads a program and looks for its machine code.
 pub(super) fn jit() -> Answer {
-    let info = super::insns::load(crate::prog::ProgType::SocketFilter, &super::insns::RETURN_0).and_then(|p| p.info());
+    let info = super::insns::load(crate::prog::ProgType::SocketFilter, &super::insns::RETURN_0)
+        .and_then(|p| p.info());
     match info {
         Ok(info) if !info.jited.is_empty() => Answer::Yes,
         Ok(_) => match std::fs::read_to_string("/proc/sys/net/core/bpf_jit_enable") {

@@ -147,7 +147,9 @@ pub fn helper(prog_type: ProgType, helper: u32) -> Answer {
 pub(super) fn probe_helper(spec: ProgLoad<'_>, helper: u32) -> Answer {
     let prog_type = spec.prog_type;
     if matches!(prog_type, ProgType::Tracing | ProgType::Lsm | ProgType::StructOps | ProgType::Ext) {
-        return Answer::unknown(format!("{prog_type} programs are verified for a target in BTF, and this probe has none"));
+        return Answer::unknown(format!(
+            "{prog_type} programs are verified for a target in BTF, and this probe has none"
+        ));
     }
     let Ok(number) = i32::try_from(helper) else { return Answer::no("helpers have 31-bit numbers") };
     let insns = [call(number), mov_imm(0, 0), EXIT];

@@ -3,6 +3,7 @@
 mod info;
 mod load;
 mod load_error;
+mod task_fd;
 mod test_run;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,6 +12,7 @@ use std::path::Path;
 pub use info::{ProgInfo, RunStats};
 pub use load::{ProgFlags, ProgLoad, Records};
 pub use load_error::ProgLoadError;
+pub use task_fd::{TaskFd, TaskFdType, task_fd_query};
 pub use test_run::{TestFlags, TestRun, TestRunOut};
 
 use crate::abi::Cmd;
