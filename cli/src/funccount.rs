@@ -16,7 +16,11 @@ pub fn main(matches: &ArgMatches) -> Result<u8> {
     let options = Common::new(matches);
     let mut timings = Timings::default();
     let setup = Setup::new(&options, &mut timings)?;
-    let count_options = CountOptions { filter: setup.filter, mode: setup.mode };
+    let count_options = CountOptions {
+        filter: setup.filter,
+        mode: setup.mode,
+        inspect: options.debug.then_some(run::show_program),
+    };
     let session = CountSession::start(setup.targets, &count_options)?;
     timings.push("load", session.timings().load);
     timings.push("attach", session.timings().attach);

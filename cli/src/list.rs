@@ -140,6 +140,7 @@ mod tests {
             {"type":"kprobe","module":"ext4","name":"ext4_sync_fs"}
             {"type":"tracepoint","category":"sched","name":"sched_switch"}
             {"type":"uprobe","file":"/bin/a \"b\"","name":"main"}
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     }
 }

@@ -229,3 +229,17 @@ pub fn recursion(count: u64) -> Missed {
         count,
     }
 }
+
+/// `-D`: a generated program in the kernel's own notation, before it is loaded.
+pub fn show_program(name: &str, program: &asm::Program) {
+    let mut out = stdout().lock();
+    let mut print = || -> io::Result<()> {
+        writeln!(out, "{name}: {} instructions", program.insns.len())?;
+        for (index, text) in asm::disassemble(&program.insns) {
+            writeln!(out, "{index:4}: {text}")?;
+        }
+        writeln!(out)
+    };
+    // A reader that went away is noticed again when the first block is printed.
+    let _ = print();
+}

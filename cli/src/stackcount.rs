@@ -13,6 +13,7 @@ use probes::stacks::{StackOptions, StackSession};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
+use std::rc::Rc;
 
 /// Runs the tool and says with which status to exit.
 pub fn main(matches: &ArgMatches) -> Result<u8> {
@@ -47,6 +48,7 @@ pub fn main(matches: &ArgMatches) -> Result<u8> {
         // An address means nothing without its process, so user stacks are taken for each process even where
         // they are shown merged.
         per_process: per_process || user,
+        inspect: options.debug.then_some(run::show_program),
         ..StackOptions::default()
     };
     let session = StackSession::start(setup.targets, &stack_options)?;
@@ -142,7 +144,7 @@ impl Stackcount<'_> {
     /// Processes merged. The same code has another address in each process, so what makes two user frames one is
     /// their symbol and offset; only frames without a symbol are compared by address.
     fn merged(&mut self, raw: Vec<Raw>) -> Vec<StackRow> {
-        let mut index: HashMap<(Vec<u64>, Vec<(Option<String>, u64)>), usize> = HashMap::new();
+        let mut index: HashMap<(Vec<u64>, Vec<(Option<Rc<str>>, u64)>), usize> = HashMap::new();
         let mut rows: Vec<StackRow> = Vec::new();
         for r in raw {
             let user: Vec<_> = r.user.iter().map(|a| self.names.user(r.pid, *a)).collect();

@@ -157,7 +157,8 @@ mod tests {
               kprobe.multi link            no       since 5.18   EOPNOTSUPP
               attach cookies               yes      since 5.15   For a test
               ring buffer                  unknown  since 5.8    EPERM
-        "#]].assert_eq(&String::from_utf8(out).unwrap());
+        "#]]
+        .assert_eq(&String::from_utf8(out).unwrap());
     }
 
     #[test]

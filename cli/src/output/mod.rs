@@ -9,6 +9,7 @@ pub mod live;
 pub mod text;
 
 use std::io::{self, Write};
+use std::rc::Rc;
 
 /// The formats that `--format` offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +79,7 @@ pub struct Frame {
     /// The address.
     pub addr: u64,
     /// The symbol, or `None` when no symbol covers the address.
-    pub name: Option<String>,
+    pub name: Option<Rc<str>>,
     /// Bytes from the symbol's start.
     pub offset: u64,
 }
