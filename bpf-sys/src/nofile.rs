@@ -11,6 +11,14 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
+    #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
+    fn number(self) -> u32 {
+        match self {
+            Resource::Nofile => libc::RLIMIT_NOFILE as u32,
+            Resource::Memlock => libc::RLIMIT_MEMLOCK as u32,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Resource::Nofile => "RLIMIT_NOFILE",
@@ -34,12 +42,9 @@ impl Limit {
     pub fn get(resource: Resource) -> Result<Self> {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is writable and lives until the call is over.
-        let ret = match resource {
-            Resource::Nofile => unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) },
-            Resource::Memlock => unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) },
-        };
+        let ret = unsafe { libc::prlimit(0, resource.number() as _, std::ptr::null(), &mut limit) };
         if ret != 0 {
-            return Err(Error::sys("getrlimit", format!("read {}", resource.name()), Errno::last()));
+            return Err(Error::sys("prlimit", format!("read {}", resource.name()), Errno::last()));
         }
         Ok(Limit { soft: limit.rlim_cur, hard: limit.rlim_max })
     }
@@ -47,10 +52,7 @@ impl Limit {
     pub fn set(self, resource: Resource) -> Result<()> {
         let limit = libc::rlimit { rlim_cur: self.soft, rlim_max: self.hard };
         // SAFETY: `limit` is readable and lives until the call is over.
-        let ret = match resource {
-            Resource::Nofile => unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) },
-            Resource::Memlock => unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) },
-        };
+        let ret = unsafe { libc::prlimit(0, resource.number() as _, &limit, std::ptr::null_mut()) };
         if ret == 0 {
             return Ok(());
         }
@@ -61,7 +63,7 @@ impl Limit {
         } else {
             ""
         };
-        Err(Error::sys("setrlimit", format!("raise {} to {}{hint}", resource.name(), self.soft), errno))
+        Err(Error::sys("prlimit", format!("raise {} to {}{hint}", resource.name(), self.soft), errno))
     }
 }
 

@@ -12,6 +12,9 @@ use crate::map::{MapFlags, UpdateFlags};
 
 type Fields = &'static [(&'static str, usize, usize)];
 
+/// Names of fields here that are others in the header, with those.
+type Renamed = [(&'static str, &'static str)];
+
 /// The newest name of a kernel whose header this crate holds all of.
 const NEWEST: (&str, &str) = ("bpf_map_type", "BPF_MAP_TYPE_RHASH");
 
@@ -25,7 +28,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn number(&mut self, enumeration: &str, name: &str, ours: u64) {
         let theirs = if enumeration.is_empty() {
-            self.btf.find_enumerator(name).map(|(_, enumerator)| enumerator.value as i64)
+            self.btf.find_enumerator(name).map(|(_, enumerator)| enumerator.value)
         } else {
             self.btf.enum_value(enumeration, name)
         };
@@ -76,7 +79,7 @@ impl Check<'_> {
         }
     }
 
-    fn fields(&mut self, composite: &str, prefix: &str, fields: Fields, renamed: &[(&str, &str)]) {
+    fn fields(&mut self, composite: &str, prefix: &str, fields: Fields, renamed: &Renamed) {
         for (name, offset, size) in fields {
             if *name == "_pad" || *name == "base" || *name == "body" {
                 continue;
@@ -88,7 +91,7 @@ impl Check<'_> {
 }
 
 fn attributes(check: &mut Check<'_>) {
-    let all: &[(&str, Fields, &[(&str, &str)])] = &[
+    let all: &[(&str, Fields, &Renamed)] = &[
         ("", MapCreate::FIELDS, &[]),
         ("", MapElem::FIELDS, &[]),
         ("batch.", MapBatch::FIELDS, &[]),

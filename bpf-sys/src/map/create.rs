@@ -202,7 +202,7 @@ impl MapCreate<'_> {
         if errno == Errno::E2BIG {
             let fields: [(bool, usize, &'static str, &'static str); 5] = [
                 (
-                    self.excl_prog_hash.len() > 0,
+                    !self.excl_prog_hash.is_empty(),
                     offset_of!(attr::MapCreate, excl_prog_hash_size),
                     "maps of one program",
                     "6.18",
