@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use tracewell_probes::Error;
 use tracewell_probes::symbols::{Tracker, UserSymbols};
 use tracewell_probes::user::elf::find_function;
+use tracewell_probes::user::{Process, resolve_library};
 
 /// Prints the address of a function of its own and of one of the C library, then waits for a line.
 const SOURCE: &str = r#"
@@ -250,4 +251,52 @@ fn root_tracker_remembers_processes_that_exited() {
     // (The compiler's processes exited between the two.)
     assert!(symbols.forgotten() >= 1);
     assert!(symbols.view(running.pid()).is_none() && symbols.view(second.pid()).is_some());
+}
+
+/// The program lies on a mount that only its own mount namespace has.
+#[test]
+fn root_program_in_another_mount_namespace() {
+    let test = "root_program_in_another_mount_namespace";
+    let folder = Folder::new("mntns");
+    let Some(program) = folder.compile(test, &[]) else { return };
+    let hidden = folder.0.join("hidden");
+    std::fs::create_dir(&hidden).expect("a folder");
+    let script = format!(
+        "mount -t tmpfs none {0} && cp {1} {0}/inner && exec {0}/inner",
+        hidden.display(),
+        program.display()
+    );
+    let child = Command::new("unshare")
+        .args(["-m", "sh", "-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(child) = child else {
+        eprintln!("SKIP {test}: unshare (util-linux) is not installed");
+        return;
+    };
+    let mut running = Running(child, Vec::new());
+    let mut line = String::new();
+    let out = running.0.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut line).expect("readable");
+    running.1 = line.split_whitespace().filter_map(|a| u64::from_str_radix(a, 16).ok()).collect();
+    if running.1.len() != 2 {
+        eprintln!("SKIP {test}: no privilege to make a mount namespace (CAP_SYS_ADMIN)");
+        return;
+    }
+    let inner = hidden.join("inner");
+    assert!(!inner.exists());
+    let mut symbols = UserSymbols::new();
+    let frame = symbols.resolve(running.pid(), running.1[0]);
+    assert_eq!((frame.name_or_unknown(), frame.module.as_deref()), ("known_function", inner.to_str()));
+
+    let process = Process::open(running.pid()).expect("it runs");
+    let binary =
+        resolve_library(inner.to_str().expect("UTF-8"), Some(&process)).expect("there for the process");
+    assert!(binary.path.starts_with(format!("/proc/{}/root", running.pid())));
+    assert!(binary.function("known_function", 0).expect("has symbols").size > 0);
+    let libc = resolve_library("c", Some(&process)).expect("mapped");
+    assert!(libc.open().is_ok());
+    assert!(resolve_library(inner.to_str().expect("UTF-8"), None).is_err());
 }
