@@ -1,0 +1,60 @@
+//! The pages' commands, run as they stand.
+
+mod common;
+
+use common::*;
+use std::process::Command;
+
+/// The commands of a page's `console` blocks: the lines that begin with `$ tracewell`.
+fn commands(page: &str) -> Vec<String> {
+    let (mut found, mut inside) = (Vec::new(), false);
+    for line in page.lines() {
+        match line.strip_prefix("```") {
+            Some(info) => inside = info == "console",
+            None if inside => found
+                .extend(line.strip_prefix("$ ").filter(|c| c.starts_with("tracewell ")).map(String::from)),
+            None => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn root_documented_commands_run() {
+    if !tracepoints("root_documented_commands_run") {
+        return;
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let dir = std::path::Path::new(BIN).parent().expect("its directory");
+    let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
+    for (page, least) in [("docs/funccount.md", 5), ("docs/stackcount.md", 5)] {
+        let text = std::fs::read_to_string(root.join(page)).expect("the page");
+        let commands = commands(&text);
+        assert!(commands.len() >= least, "{page} has {} commands", commands.len());
+        for command in commands {
+            let out = Command::new("sh").args(["-c", &command]).env("PATH", &path).output().expect("sh");
+            let run = Run::from(out);
+            // A command that is traced for less time than it takes is ended by SIGTERM.
+            assert_eq!(run.status, Some(0), "{page}: {command}: {run:?}");
+            assert!(!run.out.is_empty(), "{page}: {command}: {run:?}");
+            assert!(!run.err.contains("tracewell:"), "{page}: {command}: {run:?}");
+        }
+    }
+}
+
+/// README's first command, without the build.
+#[test]
+fn root_readme_commands_run() {
+    if !tracepoints("root_readme_commands_run") {
+        return;
+    }
+    let text = include_str!("../../README.md");
+    let line = text
+        .lines()
+        .find_map(|l| l.strip_prefix("$ cargo run --release -p tracewell -- "))
+        .expect("the command");
+    let out = Command::new("sh").args(["-c", &format!("\"$0\" {line}"), BIN]).output().expect("sh");
+    let run = Run::from(out);
+    assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{run:?}");
+    assert_eq!(run.count("syscalls:sys_enter_execve"), Some(1), "{run:?}");
+}
