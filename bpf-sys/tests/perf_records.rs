@@ -192,17 +192,17 @@ proptest! {
             regs_user: regs.0,
             regs_intr: regs.1,
         };
-        if let Ok(entry) = format.parse(RawRecord { kind, misc, body: &body }) {
-            if let Record::Sample(sample) = entry.record {
-                let words = body.len() / 8;
-                prop_assert!(sample.callchain.map_or(0, |c| c.iter().count()) <= words);
-                prop_assert!(sample.branches.map_or(0, |b| b.iter().count()) <= words);
-                prop_assert!(sample.read.map_or(0, |r| r.counters().count()) <= words);
-                let registers = |r: Option<tracewell_bpf_sys::perf::sample::Registers<'_>>| {
-                    r.map_or(0, |r| (0..70).filter(|i| r.get(*i).is_some()).count())
-                };
-                prop_assert!(registers(sample.regs_user) + registers(sample.regs_intr) <= words);
-            }
+        if let Ok(entry) = format.parse(RawRecord { kind, misc, body: &body })
+            && let Record::Sample(sample) = entry.record
+        {
+            let words = body.len() / 8;
+            prop_assert!(sample.callchain.map_or(0, |c| c.iter().count()) <= words);
+            prop_assert!(sample.branches.map_or(0, |b| b.iter().count()) <= words);
+            prop_assert!(sample.read.map_or(0, |r| r.counters().count()) <= words);
+            let registers = |r: Option<tracewell_bpf_sys::perf::sample::Registers<'_>>| {
+                r.map_or(0, |r| (0..70).filter(|i| r.get(*i).is_some()).count())
+            };
+            prop_assert!(registers(sample.regs_user) + registers(sample.regs_intr) <= words);
         }
     }
 }

@@ -120,12 +120,12 @@ fn root_sees_the_records_of_a_child() {
                     assert!(program.file_name().unwrap().as_encoded_bytes().starts_with(name));
                     exec += 1;
                 }
-                Record::Mmap2 { mapping, file, prot, .. } if mapping.pid == pid => {
-                    if mapping.filename == program.as_os_str().as_encoded_bytes() {
-                        assert!(matches!(file, FileId::Inode { inode, .. } if inode != 0));
-                        assert!(prot & 4 != 0 && mapping.len > 0, "only executable ones were asked for");
-                        mapped += 1;
-                    }
+                Record::Mmap2 { mapping, file, prot, .. }
+                    if mapping.pid == pid && mapping.filename == program.as_os_str().as_encoded_bytes() =>
+                {
+                    assert!(matches!(file, FileId::Inode { inode, .. } if inode != 0));
+                    assert!(prot & 4 != 0 && mapping.len > 0, "only executable ones were asked for");
+                    mapped += 1;
                 }
                 Record::Exit(task) if task.pid == pid && task.tid == pid => exit += 1,
                 _ => {}
