@@ -2,6 +2,8 @@
 //!
 //! `TRACEWELL_BTF` may name the BTF of another kernel.
 
+use std::collections::HashMap;
+
 use btf::Btf;
 
 use super::attr::*;
@@ -20,6 +22,8 @@ const NEWEST: (&str, &str) = ("bpf_map_type", "BPF_MAP_TYPE_RHASH");
 
 struct Check<'a> {
     btf: Btf<'a>,
+    /// All enumerators that begin with `BPF_`, of whichever enumeration: some are in one without a name.
+    bpf: HashMap<&'a str, i64>,
     checked: usize,
     absent: Vec<String>,
     wrong: Vec<String>,
@@ -28,7 +32,7 @@ struct Check<'a> {
 impl Check<'_> {
     fn number(&mut self, enumeration: &str, name: &str, ours: u64) {
         let theirs = if enumeration.is_empty() {
-            self.btf.find_enumerator(name).map(|(_, enumerator)| enumerator.value)
+            self.bpf.get(name).copied()
         } else {
             self.btf.enum_value(enumeration, name)
         };
@@ -241,8 +245,10 @@ fn root_numbers_and_offsets_are_the_kernels() {
             return;
         }
     };
-    let mut check =
-        Check { btf: Btf::parse(&bytes).unwrap(), checked: 0, absent: Vec::new(), wrong: Vec::new() };
+    let btf = Btf::parse(&bytes).unwrap();
+    let enumerators = btf.types().flat_map(|(_, ty)| ty.enumerators());
+    let bpf = enumerators.filter(|e| e.name.starts_with("BPF_")).map(|e| (e.name, e.value)).collect();
+    let mut check = Check { btf, bpf, checked: 0, absent: Vec::new(), wrong: Vec::new() };
     numbers(&mut check);
     attributes(&mut check);
     infos(&mut check);

@@ -38,3 +38,14 @@ pub fn bpffs(test: &str) -> Option<PathBuf> {
     }
     found
 }
+
+/// Waits for what the kernel does a little later, at most five seconds.
+pub fn soon(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("not within five seconds: {what}");
+}
