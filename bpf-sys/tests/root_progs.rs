@@ -345,3 +345,104 @@ fn root_a_map_is_bound_to_a_program() {
     prog.bind_map(&map).unwrap();
     assert_eq!(prog.info().unwrap().map_ids, [map.info().unwrap().id]);
 }
+
+#[test]
+fn root_a_perf_link_gives_the_program_its_cookie() {
+    skip_unless_bpf!("root_a_perf_link_gives_the_program_its_cookie");
+    use tracewell_bpf_sys::perf::{PerfAttr, PerfEvent};
+    for answer in [features::has_cookie(), features::has_perf_uprobe()] {
+        if !answer.is_yes() {
+            eprintln!("SKIP root_a_perf_link_gives_the_program_its_cookie: {answer}");
+            return;
+        }
+    }
+    let map = counter();
+    // *value = *value + bpf_get_attach_cookie(ctx)
+    let insns = [
+        insn(0x85, 0, 0, 0, 174),
+        insn(0x18, 1, 2, 0, map.as_fd().as_raw_fd()),
+        insn(0, 0, 0, 0, 0),
+        insn(0xdb, 1, 0, 0, 0),
+        insn(0xb7, 0, 0, 0, 0),
+        EXIT,
+    ];
+    let prog = load(ProgType::Kprobe, &insns).unwrap();
+    let exe = std::env::current_exe().unwrap();
+    let attr = PerfAttr::uprobe(&exe, file_offset(cookie_target as *const () as usize), false, 0).unwrap();
+    // This thread only.
+    let event = PerfEvent::open(&attr, 0, -1, None, Default::default()).unwrap();
+    let link = link::perf_event(&prog, &event, 1000).unwrap();
+    let sum: u64 = (0..10).map(|n| cookie_target(std::hint::black_box(n))).sum();
+    assert_eq!(sum, 45 + 20);
+    assert_eq!(count(&map), 10_000);
+    let info = link.info().unwrap();
+    assert_eq!(info.link_type, LinkType::PerfEvent);
+    if let LinkDetails::PerfEvent(details) = &info.details
+        && !details.name.is_empty()
+    {
+        assert_eq!(details.name, exe.to_str().unwrap());
+    }
+    let query = tracewell_bpf_sys::prog::task_fd_query(&event).unwrap().unwrap();
+    assert_eq!((query.prog_id, query.name.as_str()), (prog.id().unwrap(), exe.to_str().unwrap()));
+    drop((link, event));
+    cookie_target(1);
+    assert_eq!(count(&map), 10_000);
+}
+
+#[inline(never)]
+fn cookie_target(n: u64) -> u64 {
+    std::hint::black_box(n) + 2
+}
+
+/// Two rarely called system calls at once, each with a cookie of its own; nothing else in a guest makes them.
+#[test]
+fn root_a_kprobe_multi_link_tells_functions_apart() {
+    skip_unless_bpf!("root_a_kprobe_multi_link_tells_functions_apart");
+    let answer = features::has_multi_cookie();
+    if !answer.is_yes() || !cfg!(target_arch = "x86_64") {
+        eprintln!("SKIP root_a_kprobe_multi_link_tells_functions_apart: {answer}");
+        return;
+    }
+    let map = counter();
+    let insns = [
+        insn(0x85, 0, 0, 0, 174),
+        insn(0x18, 1, 2, 0, map.as_fd().as_raw_fd()),
+        insn(0, 0, 0, 0, 0),
+        insn(0xdb, 1, 0, 0, 0),
+        insn(0xb7, 0, 0, 0, 0),
+        EXIT,
+    ];
+    let spec = ProgLoad {
+        prog_type: ProgType::Kprobe,
+        insns: &insns,
+        license: "GPL",
+        expected_attach_type: Some(AttachType::TraceKprobeMulti),
+        ..ProgLoad::default()
+    };
+    let prog = spec.load().unwrap();
+    let table = link::SymTable::all(b"__x64_sys_getpgid\0__x64_sys_getsid\0").unwrap();
+    let functions = link::KprobeMulti { syms: Some(&table), cookies: &[1, 1000], ..Default::default() };
+    let link = link::kprobe_multi(&prog, &functions).unwrap();
+    for n in 0..5 {
+        // SAFETY: the calls take numbers only.
+        unsafe { libc::syscall(libc::SYS_getpgid, 0) };
+        if n < 3 {
+            // SAFETY: as above.
+            unsafe { libc::syscall(libc::SYS_getsid, 0) };
+        }
+    }
+    assert_eq!(count(&map), 3005);
+    assert_eq!(link.missed().unwrap(), 0);
+    let info = link.info().unwrap();
+    assert_eq!(info.link_type, LinkType::KprobeMulti);
+    if let LinkDetails::KprobeMulti { count: probes, addrs, .. } = &info.details
+        && *probes != 0
+    {
+        assert_eq!(*probes, 2);
+        assert!(addrs.is_empty() || addrs.len() == 2, "{addrs:?}");
+    }
+    drop(link);
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_getpgid, 0) };
+    assert_eq!(count(&map), 3005);
+}

@@ -108,7 +108,8 @@ impl Map {
         }
         let count = keys / key;
         let value = self.value_len_for(flags);
-        let fits = keys.is_multiple_of(key) && values.is_none_or(|values| Some(values) == count.checked_mul(value));
+        let fits =
+            keys.is_multiple_of(key) && values.is_none_or(|values| Some(values) == count.checked_mul(value));
         if !fits {
             return Err(Error::invalid(format!(
                 "a batch of a {} map takes n times {key} bytes of keys and n times {value} bytes of values, \
