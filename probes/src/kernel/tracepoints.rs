@@ -29,7 +29,8 @@ impl std::fmt::Display for Tracepoint {
     }
 }
 
-/// The tracepoints whose category and event match, in the kernel's order. Two literals need no list.
+/// The tracepoints whose category and event match. Two literals need no list, and a literal category needs only its
+/// own directory: `available_events` waits for the kernel's event lock, which whoever has just detached still holds.
 ///
 /// Errors: [`Error::NoMatch`] with the nearest names, or tracefs cannot be read.
 pub fn find(tracefs: &Tracefs, category: &Pattern, event: &Pattern) -> Result<Vec<Tracepoint>> {
@@ -37,6 +38,16 @@ pub fn find(tracefs: &Tracefs, category: &Pattern, event: &Pattern) -> Result<Ve
         && tracefs.has_event(category, event)
     {
         return Ok(vec![Tracepoint { category: category.to_owned(), event: event.to_owned() }]);
+    }
+    // The events of `ftrace` are records of its own tracers; a list of what can be enabled leaves them out.
+    if let Some(category) = category.literal().filter(|&c| c != "ftrace")
+        && let Ok(mut events) = tracefs.events(category)
+    {
+        events.retain(|e| event.matches(e));
+        if !events.is_empty() {
+            let whole = |event| Tracepoint { category: category.to_owned(), event };
+            return Ok(events.into_iter().map(whole).collect());
+        }
     }
     let mut found = Vec::new();
     tracefs.for_each_event(|c, e| {
