@@ -4,8 +4,8 @@
 //! what the kernel is asked for, and what the kernel answers comes back with its errno, its words and a remedy.
 //! Instructions are `&[u64]` and BTF is bytes, so it needs neither an assembler nor a BTF reader.
 //!
-//! Modules: maps, programs, links, BTF objects, ids, statistics, features, and the process
-//! limits and processors that they depend on.
+//! BPF objects: [`map`] (with [`mapped`], [`percpu`]), [`prog`], [`link`], [`btf_obj`], [`ids`], [`stats`]. Events: [`perf`],
+//! [`ringbuf`], [`perfbuf`], [`poll`]. What the machine has and allows: [`features`], [`cpus`], [`memlock`], [`nofile`].
 
 pub(crate) mod abi;
 pub mod btf_obj;
@@ -28,9 +28,8 @@ pub mod perfbuf;
 pub mod poll;
 pub mod prog;
 pub mod ringbuf;
-pub(crate) mod syscall;
-
 pub mod stats;
+pub(crate) mod syscall;
 
 pub use errno::Errno;
 pub use error::{Error, Result};

@@ -76,7 +76,6 @@ pub(crate) unsafe fn own(fd: i64) -> OwnedFd {
 ///
 /// `A` must be laid out as `struct perf_event_attr`, its `size` field must not exceed `size_of::<A>()`, and the
 /// addresses in it (`config1` of named kprobes and uprobes) must be NUL-terminated strings that outlive the call.
-#[allow(dead_code, reason = "the perf module's")]
 pub(crate) unsafe fn perf_event_open<A>(
     attr: &mut A,
     pid: i32,
@@ -115,7 +114,6 @@ pub(crate) unsafe fn perf_event_open<A>(
 /// # Safety
 ///
 /// Where `request` takes an address, `argument` must be one that is valid for what `request` reads and writes there.
-#[allow(dead_code, reason = "the perf module's")]
 pub(crate) unsafe fn ioctl(fd: BorrowedFd<'_>, request: u64, argument: u64) -> Result<i64, Errno> {
     // SAFETY: the caller's promise. The request's type differs between C libraries, hence the cast.
     let ret = unsafe { libc::ioctl(fd.as_raw_fd(), request as _, argument) };
