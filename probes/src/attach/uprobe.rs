@@ -4,6 +4,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use bpf_sys::Errno;
 use bpf_sys::link::{self, MultiFlags, UprobeMulti};
 use bpf_sys::perf::{OpenFlags, PerfAttr, PerfEvent};
 use bpf_sys::prog::{AttachType, Prog};
@@ -78,21 +79,82 @@ impl Functions<'_> {
         let loaded =
             attached.load(programs, Kind::Uprobe, &[(key, None)], Some(AttachType::TraceUprobeMulti));
         let Ok((prog, _)) = loaded else { return Ok(false) };
-        let cookies: Vec<u64> = self.places().map(|(index, _)| u64::from(index)).collect();
+        let all: Vec<(u32, u64)> = self.places().collect();
+        let before = (attached.links.len(), attached.skipped.len());
+        let done = self.link(attached, targets, &prog, &all, true);
+        // Nothing of it could be attached: it is the kernel, or the other mechanisms explain better.
+        if attached.links.len() == before.0 {
+            attached.skipped.truncate(before.1);
+            return done.map(|()| false);
+        }
+        done?;
+        attached.progs.push(prog);
+        attached.note_mode(AttachMode::UprobeMulti);
+        Ok(true)
+    }
+
+    /// Attaches these functions, with one link if the kernel takes them all; else by halves, until those are found
+    /// that it does not take.
+    fn link(
+        &self,
+        attached: &mut Attached,
+        targets: &Targets,
+        prog: &Prog,
+        which: &[(u32, u64)],
+        whole: bool,
+    ) -> Result<()> {
+        let offsets: Vec<u64> = which.iter().map(|&(_, offset)| offset).collect();
+        let cookies: Vec<u64> = which.iter().map(|&(index, _)| u64::from(index)).collect();
         let functions = UprobeMulti {
             path: self.path,
-            offsets: self.offsets,
+            offsets: &offsets,
             ref_ctr_offsets: &[],
             cookies: &cookies,
             pid: self.pid.unwrap_or(0),
             flags: if self.ret { MultiFlags::RETURN } else { MultiFlags::empty() },
         };
-        // The other mechanisms find out which function it is that the kernel does not like, if it is one.
-        let Ok(link) = attached.timed(|| link::uprobe_multi(&prog, &functions)) else { return Ok(false) };
-        attached.links.push(link);
-        attached.progs.push(prog);
-        attached.note_mode(AttachMode::UprobeMulti);
-        Ok(true)
+        let error = match attached.timed(|| link::uprobe_multi(prog, &functions)) {
+            Ok(link) => {
+                attached.links.push(link);
+                return Ok(());
+            }
+            Err(e) => e,
+        };
+        let of_function = [Errno::ENOTSUPP, Errno::EINVAL, Errno::EIO, Errno::EOPNOTSUPP];
+        if !of_function.iter().any(|&errno| error.is_errno(errno)) {
+            return if whole { Ok(()) } else { Err(error.into()) };
+        }
+        match which {
+            [] => Ok(()),
+            [(index, _)] => {
+                let name = targets.name(*index as usize).unwrap_or("?").to_owned();
+                attached.skipped.push(Skipped { name, why: error.to_string() });
+                Ok(())
+            }
+            // A kernel without such links refuses the first function alone as well.
+            [first, ..] if whole && error.is_errno(Errno::EINVAL) => {
+                let alone = attached.links.len();
+                self.link(attached, targets, prog, &[*first], false)?;
+                if attached.links.len() == alone {
+                    return Ok(());
+                }
+                attached.links.truncate(alone);
+                self.halves(attached, targets, prog, which)
+            }
+            _ => self.halves(attached, targets, prog, which),
+        }
+    }
+
+    fn halves(
+        &self,
+        attached: &mut Attached,
+        targets: &Targets,
+        prog: &Prog,
+        which: &[(u32, u64)],
+    ) -> Result<()> {
+        let (left, right) = which.split_at(which.len() / 2);
+        self.link(attached, targets, prog, left, false)?;
+        self.link(attached, targets, prog, right, false)
     }
 
     /// The program for all functions, where there are cookies; else each needs its own.
@@ -133,10 +195,7 @@ impl Functions<'_> {
             let attr = PerfAttr::uprobe(self.path, offset, self.ret, 0)?;
             match attached.timed(|| PerfEvent::open(&attr, pid, cpu, None, OpenFlags::empty())) {
                 Ok(event) => self.hang(attached, shared.as_ref(), event, index, programs)?,
-                Err(e)
-                    if e.errno() == Some(bpf_sys::Errno::EMFILE)
-                        || e.errno() == Some(bpf_sys::Errno::EPERM) =>
-                {
+                Err(e) if e.errno() == Some(Errno::EMFILE) || e.errno() == Some(Errno::EPERM) => {
                     return Err(e.into());
                 }
                 Err(e) => {
