@@ -407,6 +407,7 @@ fn limits() -> Limits {
         memory: MEMORY,
         whole: Duration::from_secs(1500),
         silence: Duration::from_secs(SUITE_SECONDS + 30),
+        boot: Duration::from_secs(90),
     }
 }
 
