@@ -130,7 +130,8 @@ impl Elf {
         // A FIFO would block, a folder gives a poor message: look first.
         let meta = std::fs::metadata(path).map_err(io)?;
         if !meta.is_file() {
-            return Err(UserError::NotElf { file: path.into(), what: "not a regular file".into() });
+            let what = if meta.is_dir() { "it is a directory" } else { "it is a device, pipe or socket" };
+            return Err(UserError::NotElf { file: path.into(), what: what.into() });
         }
         Elf::from_file(File::open(path).map_err(io)?, path)
     }
@@ -332,7 +333,8 @@ impl Elf {
     /// The file offset of a virtual address in an executable segment: what the kernel's uprobes want.
     ///
     /// # Errors
-    /// [`UserError::NoCode`] outside executable segments, [`UserError::Unfit`] for object files.
+    /// [`UserError::NoCode`] outside executable segments, [`UserError::Unfit`] for object files,
+    /// [`UserError::Damaged`] where the file ends before that.
     pub fn file_offset(&self, addr: u64) -> Result<u64> {
         if self.kind == ET_REL {
             return Err(self.unfit("a relocatable object (.o or .ko) is never run as it is: probe the program it was linked into"));
@@ -342,14 +344,24 @@ impl Elf {
                 self.unfit("neither a program nor a shared library (a core file?): name the file that runs")
             );
         }
-        self.segments
+        let offset = self
+            .segments
             .iter()
             .filter(|s| s.is_load() && s.is_executable())
             .find_map(|s| {
                 let inside = addr.checked_sub(s.vaddr)?;
                 (inside < s.file_size).then(|| s.offset.checked_add(inside))?
             })
-            .ok_or_else(|| UserError::NoCode { file: self.path.clone(), addr })
+            .ok_or_else(|| UserError::NoCode { file: self.path.clone(), addr })?;
+        // A file that was cut short, or a file of debug information alone: the code is not in it.
+        if offset >= self.src.size() {
+            let what = format!(
+                "the code at address {addr:#x} would be at offset {offset:#x} of a file of {:#x} bytes",
+                self.src.size()
+            );
+            return Err(self.damaged("program headers", what));
+        }
+        Ok(offset)
     }
 
     /// The virtual address of a file offset: the reverse of [`Elf::file_offset`], over all mapped segments.
