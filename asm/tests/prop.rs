@@ -1,6 +1,7 @@
 //! Properties of encoding and decoding.
 
 mod common;
+mod exercise;
 
 use asm::*;
 use common::*;
@@ -102,13 +103,8 @@ proptest! {
 
     #[test]
     fn what_decodes_encodes_to_the_same(words in prop::collection::vec(word(), 0..3)) {
-        if let Ok((instruction, slots)) = decode(&words) {
-            let encoded = instruction.encode();
-            prop_assert_eq!(encoded.as_deref(), Ok(&words[..slots]));
-        }
-        // The kernel's own forms are only printed; nothing may panic.
-        let options = DisasmOptions { translated: true, opcodes: true, ..DisasmOptions::default() };
-        prop_assert_eq!(disassemble_with(&words, options).next().is_some(), !words.is_empty());
+        exercise::round_trip(&words);
+        exercise::disassembly(&words);
     }
 
     #[test]

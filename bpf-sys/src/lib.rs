@@ -13,6 +13,8 @@ pub mod cpus;
 pub mod errno;
 pub mod error;
 pub mod features;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod host;
 pub mod ids;
 pub mod link;

@@ -59,14 +59,14 @@ fn step(header: u32, left: usize, size: usize) -> Step {
 
 /// Why a walk ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Corrupt {
-    position: usize,
-    dropped: usize,
+pub(crate) struct Corrupt {
+    pub position: usize,
+    pub dropped: usize,
 }
 
 /// How a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// At the producer's position.
     Empty,
     /// At a record that is being written.
@@ -78,7 +78,7 @@ enum End {
 /// Hands out the records from `*position` to `producer`. `header(offset)` loads a header, `bytes(offset, len)` lends data
 /// of the doubled ring. `*position` is moved behind a record before that is handed out, and to `producer` where the
 /// ring is corrupt.
-fn walk<'a>(
+pub(crate) fn walk<'a>(
     size: usize,
     position: &mut usize,
     producer: usize,

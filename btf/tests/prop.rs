@@ -1,27 +1,13 @@
 //! No input makes the reader panic or loop.
 
 mod common;
+mod exercise;
 
 use btf::*;
 use common::*;
+use exercise::exercise;
 use proptest::prelude::*;
 use std::sync::OnceLock;
-
-/// Asks everything there is to ask.
-fn exercise(btf: &Btf<'_>) {
-    for (id, ty) in btf.types() {
-        let _ = (btf.size_of(id), btf.resolve(id), ty.int(), ty.array(), ty.linkage(), ty.component_index());
-        let _ = (ty.params().count(), ty.section_vars().count(), ty.enumerators().count());
-        let _ = btf.field(id, "nothing.at.all");
-        for member in ty.members().take(20) {
-            let _ = btf.field(id, member.name);
-        }
-        let _ = btf.find(ty.name(), ty.kind());
-        let _ = format!("{ty:?}");
-    }
-    let _ = (btf.pointer_size(), btf.find_enumerator("x"), btf.func_names().count(), btf.string(u32::MAX));
-    let _ = (btf.type_by_id(TypeId(u32::MAX)), btf.type_by_id(TypeId(0)));
-}
 
 /// Records whose ids point anywhere, themselves included.
 fn synthetic() -> impl Strategy<Value = Vec<u8>> {

@@ -8,6 +8,8 @@ pub mod attach;
 pub mod count;
 pub mod error;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod kernel;
 pub(crate) mod program;
 pub mod spec;

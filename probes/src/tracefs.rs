@@ -256,7 +256,7 @@ fn mount() -> Result<()> {
 ///   Command: p:grp/ev nosuch
 ///                     ^
 /// ```
-fn parse_error_log(text: &str) -> Option<LoggedError> {
+pub(crate) fn parse_error_log(text: &str) -> Option<LoggedError> {
     let start = text.match_indices('\n').map(|(at, _)| at + 1).chain([0]).filter(|&at| {
         text[at..].starts_with('[') && text[at..].lines().next().is_some_and(|l| l.contains(": error: "))
     });

@@ -11,7 +11,7 @@ pub mod record;
 pub mod ring;
 pub mod sample;
 pub mod types;
-mod walk;
+pub(crate) mod walk;
 
 pub use attr::{PerfAttr, PmuConfig, Sampling, Source, Wakeup};
 pub use counts::{Counter, Counts};

@@ -59,7 +59,7 @@ pub fn missing(option: &str) -> Option<String> {
 }
 
 /// `Unknown` for text that holds no option at all.
-fn setting_in(reader: impl Read, option: &str) -> Setting {
+pub(crate) fn setting_in(reader: impl Read, option: &str) -> Setting {
     let mut result = Setting::Unknown;
     let read = lines::for_each(reader, |line| {
         if result == Setting::Unknown && (line.starts_with(b"CONFIG_") || line.starts_with(b"# CONFIG_")) {

@@ -116,7 +116,7 @@ fn from_available(
 }
 
 /// `name` or `name [module]`, without the entries of functions that went away.
-fn available_line(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+pub(crate) fn available_line(line: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let end = line.iter().position(|&b| b == b' ' || b == b'\t').unwrap_or(line.len());
     let (name, tail) = line.split_at(end);
     if name.is_empty() || name.starts_with(b"__ftrace_invalid_address__") {

@@ -35,7 +35,7 @@ pub fn loaded() -> Result<Vec<Module>> {
     Ok(modules)
 }
 
-fn parse_line(line: &[u8]) -> Option<Module> {
+pub(crate) fn parse_line(line: &[u8]) -> Option<Module> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split_ascii_whitespace();
     let name = words.next()?.to_owned();
@@ -81,7 +81,7 @@ pub fn installed(name: &str) -> Option<PathBuf> {
 }
 
 /// `kernel/fs/ext4/ext4.ko.xz: kernel/…` when that is the module `name`.
-fn dep_entry<'a>(line: &'a [u8], name: &str) -> Option<&'a str> {
+pub(crate) fn dep_entry<'a>(line: &'a [u8], name: &str) -> Option<&'a str> {
     let file = std::str::from_utf8(line).ok()?.split(':').next()?.trim();
     let (stem, _) = file.rsplit('/').next()?.split_once(".ko")?;
     same_name(stem, name).then_some(file)

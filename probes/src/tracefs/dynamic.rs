@@ -55,7 +55,7 @@ impl DynamicEvent {
     }
 
     /// Parses a line: `p:group/event place args`, where `p` may be `r` with a number, and the group may be missing.
-    fn parse(kind: DynamicKind, line: &str) -> Option<DynamicEvent> {
+    pub(crate) fn parse(kind: DynamicKind, line: &str) -> Option<DynamicEvent> {
         let (head, place) = line.split_once(' ')?;
         let (letter, name) = head.split_once(':')?;
         let mut letters = letter.bytes();

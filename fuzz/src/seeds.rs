@@ -1,0 +1,271 @@
+//! Writes seed corpora from the running system: `cargo run --bin seeds` in `fuzz/`. Where the system lacks something,
+//! that seed is left out and named; every target gets at least one.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// Seeds are starting points: what is much longer only makes the fuzzer slow.
+const LIMIT: u64 = 4096;
+
+struct Corpora {
+    root: PathBuf,
+    written: usize,
+}
+
+impl Corpora {
+    fn put(&mut self, target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let folder = self.root.join(target);
+        fs::create_dir_all(&folder)?;
+        self.written += 1;
+        fs::write(folder.join(name), bytes)
+    }
+
+    /// The front of a file of the system, cut at a line's end where it has lines.
+    fn front(&mut self, target: &str, path: &str) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let name = path.trim_start_matches('/').replace('/', "_");
+        match fs::File::open(path).and_then(|file| file.take(LIMIT).read_to_end(&mut bytes)) {
+            Ok(0) => eprintln!("{target}: {path} is empty"),
+            Ok(_) => {
+                if let Some(end) = bytes.iter().rposition(|b| *b == b'\n') {
+                    bytes.truncate(end + 1);
+                }
+                self.put(target, &name, &bytes)?;
+            }
+            Err(error) => eprintln!("{target}: {path}: {error}"),
+        }
+        Ok(())
+    }
+
+    fn texts(&mut self, target: &str, texts: &[&str]) -> io::Result<()> {
+        for (number, text) in texts.iter().enumerate() {
+            self.put(target, &format!("text-{number}"), text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The smallest regular ELF files of the system, whole: their tables are at the end.
+fn small_elf_files() -> Vec<PathBuf> {
+    let mut files: Vec<(u64, PathBuf)> = ["/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib"]
+        .iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .flat_map(|entries| entries.filter_map(Result::ok))
+        .filter_map(|entry| {
+            let meta = entry.metadata().ok().filter(|meta| meta.is_file())?;
+            let mut magic = [0; 4];
+            fs::File::open(entry.path()).ok()?.read_exact(&mut magic).ok()?;
+            (magic == *b"\x7fELF").then(|| (meta.len(), entry.path()))
+        })
+        .collect();
+    files.sort();
+    files.into_iter().take(6).map(|(_, path)| path).collect()
+}
+
+/// The kernel's BTF cut down to its first records and strings: `records` bytes of types.
+fn btf_front(full: &[u8], wanted: usize) -> Option<Vec<u8>> {
+    let field = |at: usize| Some(u32::from_ne_bytes(full.get(at..at + 4)?.try_into().ok()?));
+    let (header, strings_at) = (field(4)? as usize, field(16)? as usize);
+    let strings = full.get(header + strings_at..)?;
+    let strings = &strings[..=strings.iter().take(20 * wanted).rposition_of_zero()?];
+    (wanted..wanted + 2000).step_by(4).find_map(|len| {
+        let mut out = full.get(..24)?.to_vec();
+        for (at, word) in [(4, 24), (8, 0), (12, len), (16, len), (20, strings.len())] {
+            out[at..at + 4].copy_from_slice(&u32::try_from(word).ok()?.to_ne_bytes());
+        }
+        out.extend(full.get(header..header + len)?);
+        out.extend(strings);
+        btf::Btf::parse(&out).is_ok().then_some(out)
+    })
+}
+
+trait LastZero {
+    fn rposition_of_zero(self) -> Option<usize>;
+}
+
+impl<'a, I: Iterator<Item = &'a u8>> LastZero for I {
+    fn rposition_of_zero(self) -> Option<usize> {
+        self.enumerate().filter(|(_, b)| **b == 0).map(|(at, _)| at).last()
+    }
+}
+
+/// Every operation, jump, load and store once, in the machine's byte order.
+fn instructions() -> Vec<u8> {
+    let mut out = Vec::new();
+    for opcode in 0..=u8::MAX {
+        for (src, off, imm) in [(0, 0, 0), (1, 8, 16), (2, -1, 1), (0, 1, -7)] {
+            let words = [asm::Insn::new(opcode, 1, src, off, imm), asm::Insn::default()];
+            if let Ok((_, slots)) = asm::decode(&words) {
+                words[..slots].iter().for_each(|word| out.extend(word.to_u64().to_ne_bytes()));
+            }
+        }
+    }
+    out
+}
+
+/// A record layout for the perf bodies: sample type, flags, branch, registers; 34 bytes.
+fn perf_layout(sample_type: u64, all: u8, read: u8) -> Vec<u8> {
+    let mut out = sample_type.to_le_bytes().to_vec();
+    out.extend([all, read]);
+    out.extend([0; 24]);
+    out
+}
+
+/// A perf record with its header.
+fn perf_record(kind: u32, misc: u16, body: &[u8]) -> Vec<u8> {
+    let mut out = kind.to_ne_bytes().to_vec();
+    out.extend(misc.to_ne_bytes());
+    out.extend((8 + body.len() as u16).to_ne_bytes());
+    out.extend(body);
+    out
+}
+
+fn rings(corpora: &mut Corpora) -> io::Result<()> {
+    let words = |words: &[u64]| words.iter().flat_map(|w| w.to_ne_bytes()).collect::<Vec<u8>>();
+    // Instruction pointer, pid and tid, a call chain of three.
+    let sample = words(&[0x1000, 7 | 7 << 32, 3, (-128_i64) as u64, 0xffff_ffff_8100_0000, 0x40_1000]);
+    let comm = words(&[7 | 7 << 32, u64::from_ne_bytes(*b"sleep\0\0\0"), 7 | 7 << 32]);
+    let mmap2 = words(&[7 | 7 << 32, 0x1000, 0x2000, 0, 8, 99, 0, 5, u64::from_ne_bytes(*b"/bin/x\0\0")]);
+    // IP, TID and CALLCHAIN; then the same with what follows other records.
+    let layout = perf_layout(1 | 2 | 1 << 5, 1, 0);
+    for (name, kind, body) in [("sample", 9_u8, &sample), ("comm", 3, &comm), ("mmap2", 10, &mmap2)] {
+        let mut one = layout.clone();
+        one.push(kind);
+        one.extend([0; 8]);
+        one.extend(body.as_slice());
+        corpora.put("perf_record", name, &one)?;
+    }
+    let mut everything = perf_layout((1 << 25) - 1, 1, 31);
+    everything.push(9);
+    everything.extend([0; 8]);
+    everything.extend(words(&[1; 60]));
+    corpora.put("perf_record", "everything", &everything)?;
+
+    let records: Vec<u8> =
+        [(9, &sample), (3, &comm), (10, &mmap2)].iter().flat_map(|(k, b)| perf_record(*k, 0, b)).collect();
+    for (name, start) in [("from-zero", 0_u64), ("wrapped", 0x1000 - 64)] {
+        let mut ring = vec![0; 512];
+        let bytes = records.iter().enumerate();
+        bytes.for_each(|(at, byte)| ring[(start as usize + at) % 512] = *byte);
+        let mut out = layout.clone();
+        out.push(0);
+        out.extend(start.to_le_bytes());
+        out.extend((records.len() as u64).to_le_bytes());
+        out.extend(&ring);
+        corpora.put("perf_ring", name, &out)?;
+    }
+
+    // A record, one that was given up, one that is being written.
+    for (name, start) in [("from-zero", 0_u64), ("wrapped", 0x1000 - 24)] {
+        let (mut ring, mut at) = (vec![0; 256], start as usize);
+        for (flags, len) in [(0_u32, 20_u32), (1 << 30, 8), (0, 9), (1 << 31, 16)] {
+            let header = (flags | len).to_ne_bytes();
+            header.iter().enumerate().for_each(|(i, byte)| ring[(at + i) % 256] = *byte);
+            at += (8 + len as usize).next_multiple_of(8);
+        }
+        let mut out = vec![0];
+        out.extend(start.to_le_bytes());
+        out.extend((at as u64 - start).to_le_bytes());
+        out.extend(&ring);
+        corpora.put("bpf_ring", name, &out)?;
+    }
+    Ok(())
+}
+
+fn main() -> io::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let mut corpora = Corpora { root, written: 0 };
+    let c = &mut corpora;
+
+    c.texts(
+        "event_spec",
+        &[
+            "vfs_*",
+            "p::vfs_read+0x10",
+            "r:c:read",
+            "kretprobe:ext4:ext4_[a-f]?*",
+            "uprobe:\"/tmp/a:b\":\"f\\\"\"",
+            "t:sched:sched_*",
+            "usdt:/bin/x:prov:name",
+            "u:0xffff",
+            "(a|b):[:]",
+        ],
+    )?;
+    c.texts("pattern", &["vfs_*\0vfs_read", "a?c*\0abcd", "[!a-c]x\0dx", "^tcp_(v4|v6)_\0tcp_v4_rcv", "[*]\0*"])?;
+
+    let folder = "/usr/lib";
+    let files = small_elf_files();
+    if files.is_empty() {
+        eprintln!("elf: no ELF file found below {folder} and /usr/bin");
+    }
+    for (number, path) in files.iter().enumerate() {
+        c.put("elf", &format!("small-{number}"), &fs::read(path)?)?;
+    }
+    // Its tables lie too far behind for a short seed, but its headers are real.
+    let own = fs::read(std::env::current_exe()?)?;
+    c.put("elf", "headers", &own[..own.len().min(LIMIT as usize)])?;
+
+    c.front("kallsyms", "/proc/kallsyms")?;
+    c.texts("kallsyms", &["ffffffff81000000 T _text\nffffffff81000040 t f\nffffffffc0000000 t g\t[m]\n"])?;
+    let cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
+    match cache.len() {
+        0 => eprintln!("ld_cache: /etc/ld.so.cache cannot be read"),
+        len => c.put("ld_cache", "whole", &cache[..len.min(1 << 16)])?,
+    }
+    c.texts("ld_cache", &["ld.so-1.7.0\0\0\0\0\0glibc-ld.so.cache1.1"])?;
+    c.front("maps", "/proc/self/maps")?;
+    c.texts("maps", &["1000-2000 r-xp 00000000 fd:01 42       /a\\012b (deleted)\n"])?;
+    c.texts("perf_map", &["1000 100 old\n1000 80 Lfoo; with spaces\r\n2000 0 point\nnonsense\n0x3000 10 x\n"])?;
+    c.front("kernel_lines", "/sys/kernel/tracing/available_filter_functions")?;
+    c.front("kernel_lines", "/sys/kernel/debug/kprobes/blacklist")?;
+    c.front("kernel_lines", "/proc/modules")?;
+    c.texts("kernel_lines", &["vfs_read [ext4]\nCONFIG_KPROBES=y\n0x1-0x2\tdo_int3\next4 1 0 - Live 0x0\n"])?;
+    for event in ["sched/sched_switch", "syscalls/sys_enter_openat", "raw_syscalls/sys_enter"] {
+        c.front("tracepoint_format", &format!("/sys/kernel/tracing/events/{event}/format"))?;
+    }
+    c.texts(
+        "tracepoint_format",
+        &["name: x\nID: 1\n\tfield:__data_loc char[] n;\toffset:8;\tsize:4;\tsigned:1;\n\tfield:int a[2];\toffset:0;\tsize:8;\tsigned:1;\n"],
+    )?;
+    c.front("dynamic_events", "/sys/kernel/tracing/error_log")?;
+    c.texts(
+        "dynamic_events",
+        &[
+            "p:kprobes/e vfs_read+4 a=$arg1\nr16:tracewell_7/e0 f\np:f /bin/true:0x10\n",
+            "[   10.1] trace_kprobe: error: Bad instruction boundary\n  Command: p:a/b vfs_read+1\n             ^\n",
+        ],
+    )?;
+    c.texts("demangled", &["_ZN3foo3barEv.part.0", "_RNvC6_123foo3bar", "_ZN4core3fmt9Formatter17h0123456789abcdefE"])?;
+
+    match fs::read("/sys/kernel/btf/vmlinux") {
+        Ok(full) => {
+            for records in [200, 2000] {
+                if let Some(front) = btf_front(&full, records) {
+                    c.put("btf", &format!("vmlinux-{records}"), &front)?;
+                }
+            }
+        }
+        Err(error) => eprintln!("btf: /sys/kernel/btf/vmlinux: {error}"),
+    }
+    // An int and a struct of one member.
+    let types: [u32; 10] = [1, 1 << 24, 4, (1 << 24) | 32, 5, (4 << 24) | 1, 4, 1, 1, 0];
+    let mut small = vec![0x9f, 0xeb, 1, 0];
+    for word in [24, 0, 40, 40, 7].iter().chain(&types) {
+        small.extend(u32::to_le_bytes(*word));
+    }
+    small.extend(b"\0int\0s\0");
+    c.put("btf", "small", &small)?;
+
+    let all = instructions();
+    for target in ["decode", "disassembler"] {
+        c.put(target, "all", &all)?;
+        for (number, words) in all.chunks(8 * 16).enumerate() {
+            c.put(target, &format!("part-{number}"), words)?;
+        }
+    }
+    rings(c)?;
+    println!("{} seeds in {}", corpora.written, corpora.root.display());
+    Ok(())
+}
