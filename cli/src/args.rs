@@ -170,6 +170,7 @@ fn common(command: Command, purpose: For) -> Command {
             Arg::new("tid")
                 .long("tid")
                 .value_name("TID")
+                .allow_negative_numbers(true)
                 .value_parser(parse_positive)
                 .help("Trace this thread only"),
         )
@@ -194,6 +195,7 @@ fn common(command: Command, purpose: For) -> Command {
                 .short('n')
                 .long("top")
                 .value_name("TOP")
+                .allow_negative_numbers(true)
                 .value_parser(parse_positive)
                 .help("Print only the TOP largest counts"),
         )
@@ -235,6 +237,7 @@ fn pid() -> Arg {
         .short('p')
         .long("pid")
         .value_name("PID")
+        .allow_negative_numbers(true)
         .value_parser(parse_positive)
         .help("Trace this process only")
 }
@@ -244,12 +247,20 @@ fn cpu() -> Arg {
         .short('c')
         .long("cpu")
         .value_name("CPU")
+        .allow_negative_numbers(true)
         .value_parser(parse_whole)
         .help("Trace this CPU only")
 }
 
 fn seconds(name: &'static str, short: char, help: &'static str) -> Arg {
-    Arg::new(name).short(short).long(name).value_name("SECS").value_parser(parse_seconds).help(help)
+    Arg::new(name)
+        .short(short)
+        .long(name)
+        .value_name("SECS")
+        // So that `-i -1` is a bad value and not an unknown option.
+        .allow_negative_numbers(true)
+        .value_parser(parse_seconds)
+        .help(help)
 }
 
 fn flag(name: &'static str, short: char, help: &'static str) -> Arg {
@@ -261,18 +272,23 @@ fn long_flag(name: &'static str, help: &'static str) -> Arg {
 }
 
 fn parse_whole(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "not a whole number".to_string())
+    text.parse().map_err(|_| format!("not a whole number from 0 to {}", u32::MAX))
 }
 
 fn parse_positive(text: &str) -> Result<u32, String> {
-    text.parse().ok().filter(|n| *n != 0).ok_or_else(|| "not a whole number above 0".to_string())
+    let number = text.parse().ok().filter(|n| *n != 0);
+    number.ok_or_else(|| format!("not a whole number from 1 to {}", u32::MAX))
 }
 
 /// Seconds, whole or with a fraction, as microseconds. Zero would print without end.
 fn parse_seconds(text: &str) -> Result<u64, String> {
     let secs: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
     // A hundred years is far below where microseconds in an i64 end.
-    if !(0.001..=3.2e9).contains(&secs) {
+    const MOST: f64 = 3.2e9;
+    if secs > MOST {
+        return Err(format!("must be at most {MOST} seconds; leave the option out for no end"));
+    }
+    if !(0.001..=MOST).contains(&secs) {
         return Err("must be at least 0.001 seconds".into());
     }
     Ok((secs * 1e6).round() as u64)
@@ -435,7 +451,7 @@ mod tests {
         check(
             &["tracewell", "funccount", "-p", "zero", "x"],
             expect![[r#"
-                error: invalid value 'zero' for '--pid <PID>': not a whole number above 0
+                error: invalid value 'zero' for '--pid <PID>': not a whole number from 1 to 4294967295
 
                 For more information, try '--help'.
             "#]],

@@ -26,16 +26,21 @@ impl Names {
     }
 
     /// Remembers the mappings of processes, so that addresses of those that exit keep their meaning. Without that,
-    /// only processes that still run when their stacks are printed have names.
-    pub fn track(&mut self, pid: Option<u32>) {
-        match Tracker::start(pid) {
-            Ok(tracker) => self.tracker = Some(tracker),
-            Err(e) => self.warn(&format!("stacks of processes that exit cannot be named: {e}")),
-        }
+    /// only processes that still run when their stacks are printed have names. Answers with the trouble it had, for
+    /// [`Names::warn`]: where attaching fails for the same reason, one message is enough.
+    pub fn track(&mut self, pid: Option<u32>) -> Option<String> {
+        let trouble = match Tracker::start(pid) {
+            Ok(tracker) => {
+                self.tracker = Some(tracker);
+                None
+            }
+            Err(e) => Some(format!("stacks of processes that exit cannot be named: {e}")),
+        };
         if let Some(pid) = pid {
             // What it mapped before the tracker began. One that cannot be looked at now may be later.
             let _ = self.user.remember(pid);
         }
+        trouble
     }
 
     /// Takes in what the tracker has seen, and forgets the user addresses looked up before: a process may have
@@ -78,7 +83,8 @@ impl Names {
         self.user_known.entry((pid, addr)).or_insert_with(|| frame(addr, user.resolve(pid, addr))).clone()
     }
 
-    fn warn(&mut self, text: &str) {
+    /// Says on standard error that something cannot be named, once.
+    pub fn warn(&mut self, text: &str) {
         if !std::mem::replace(&mut self.warned, true) {
             let _ = writeln!(stderr(), "tracewell: warning: {text}");
         }

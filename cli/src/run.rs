@@ -132,6 +132,7 @@ impl Loop<'_> {
                     if let Some(t) = terminal {
                         self.draw(tool, t)?;
                     }
+                    next = every.map(|e| Instant::now() + e);
                     continue;
                 }
                 Wake::Suspend => {
@@ -141,6 +142,8 @@ impl Loop<'_> {
                         t.enter();
                         self.draw(tool, t)?;
                     }
+                    // The overdue screen would only show the instant since this one.
+                    next = every.map(|e| Instant::now() + e);
                     continue;
                 }
                 Wake::Child(code) => {

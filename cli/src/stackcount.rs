@@ -36,10 +36,8 @@ pub fn main(matches: &ArgMatches) -> Result<u8> {
     let setup = Setup::new(&options, &mut timings)?;
     let user = !only_kernel;
     let mut names = Names::new();
-    if user {
-        // Before the probes: a process that exits at once must still have left its mappings behind.
-        names.track(setup.filter.pid);
-    }
+    // Before the probes: a process that exits at once must still have left its mappings behind.
+    let trouble = if user { names.track(setup.filter.pid) } else { None };
     let stack_options = StackOptions {
         filter: setup.filter,
         mode: setup.mode,
@@ -52,6 +50,9 @@ pub fn main(matches: &ArgMatches) -> Result<u8> {
         ..StackOptions::default()
     };
     let session = StackSession::start(setup.targets, &stack_options)?;
+    if let Some(trouble) = trouble {
+        names.warn(&trouble);
+    }
     timings.push("load", session.timings().load);
     timings.push("attach", session.timings().attach);
     timings.push("kernel", session.timings().kernel);
@@ -94,6 +95,9 @@ struct Raw {
     user: Vec<u64>,
     count: u64,
 }
+
+/// What makes user stacks of different processes one: symbol and offset, or the address alone.
+type UserKey = Vec<(Option<Rc<str>>, u64)>;
 
 impl Stackcount<'_> {
     fn rows(&mut self, span: Span) -> Result<(Vec<StackRow>, u64)> {
@@ -144,7 +148,7 @@ impl Stackcount<'_> {
     /// Processes merged. The same code has another address in each process, so what makes two user frames one is
     /// their symbol and offset; only frames without a symbol are compared by address.
     fn merged(&mut self, raw: Vec<Raw>) -> Vec<StackRow> {
-        let mut index: HashMap<(Vec<u64>, Vec<(Option<Rc<str>>, u64)>), usize> = HashMap::new();
+        let mut index: HashMap<(Vec<u64>, UserKey), usize> = HashMap::new();
         let mut rows: Vec<StackRow> = Vec::new();
         for r in raw {
             let user: Vec<_> = r.user.iter().map(|a| self.names.user(r.pid, *a)).collect();
