@@ -101,6 +101,10 @@ struct Collecting<'a> {
 }
 
 impl Programs for Collecting<'_> {
+    fn tells_targets_apart(&self) -> bool {
+        self.layout.target
+    }
+
     fn load(
         &self,
         kind: Kind,

@@ -344,7 +344,9 @@ fn attach_text(
 ) -> Result<()> {
     let mut text = TextEvents::new("kprobe_events")?;
     let mut shared = None;
-    if places.len() > 1 {
+    if places.len() > 1 && !programs.tells_targets_apart() {
+        shared = Some(attached.load(programs, Kind::Kprobe, &[], None)?);
+    } else if places.len() > 1 {
         if let Some(table) = address_table(places)? {
             let keys: &[_] = if ret {
                 &[(Key::FuncIp, Some(&table))]

@@ -82,13 +82,13 @@ impl Resolver {
                     Some(name) if modules::is_loaded(name) || name == functions::CORE => {
                         self.kprobe(*ret, Some(module), func, *offset)
                     }
-                    _ => Err(e),
+                    Some(name) => Err(not_a_module_either(name, e)),
+                    None => Err(e),
                 },
             },
             EventKind::Tracepoint { category, event } => self.tracepoints(category, event),
-            EventKind::Usdt { .. } => Err(Error::Unavailable {
-                what: format!("the USDT probe `{}`", spec.text),
-                why: "USDT probes are not attached by this version".into(),
+            EventKind::Usdt { .. } => Err(Error::BadFilter {
+                what: format!("`{}` is a USDT probe, which this version does not attach", spec.text),
                 remedy: "trace the function around it: `u:FILE:FUNCTION`".into(),
             }),
         }
@@ -161,10 +161,12 @@ impl Resolver {
                 });
             }
             (BinaryRef::Pattern(pattern), _) => {
-                return Err(Error::Unavailable {
-                    what: format!("the file pattern `{}`", pattern.text()),
-                    why: "user functions are looked up in one file at a time".into(),
-                    remedy: "give one spec for each file".into(),
+                return Err(Error::BadFilter {
+                    what: format!(
+                        "`{}` names several files, and functions are looked up in one",
+                        pattern.text()
+                    ),
+                    remedy: "give one event for each file".into(),
                 });
             }
         })
@@ -239,6 +241,21 @@ impl Resolver {
         }
         self.tracefs = Some(tracefs);
         Ok(())
+    }
+}
+
+/// `p:ext4:FUNCTION` may speak of a kernel module: then it has to be loaded.
+fn not_a_module_either(name: &str, error: Error) -> Error {
+    match error {
+        Error::User(user::UserError::NoLibrary { name: library, why, near }) if !name.contains('/') => {
+            let module = match modules::installed(name) {
+                Some(_) => format!("a kernel module that is not loaded (`modprobe {name}` loads it)"),
+                None => "no loaded kernel module (for one built into the kernel leave its name out)".into(),
+            };
+            let why = format!("{why}; and {module}");
+            Error::User(user::UserError::NoLibrary { name: library, why, near })
+        }
+        other => other,
     }
 }
 

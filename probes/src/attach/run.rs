@@ -19,6 +19,11 @@ pub(crate) trait Programs {
     /// Loads the program for one way of attaching; `keys` is the table that `key` speaks of.
     fn load(&self, kind: Kind, key: Key, keys: Option<&Map>, attach_type: Option<AttachType>)
     -> Result<Prog>;
+
+    /// Whether the programs ask which target they run for.
+    fn tells_targets_apart(&self) -> bool {
+        true
+    }
 }
 
 /// Everything that is attached. Dropping it detaches.
@@ -107,6 +112,12 @@ impl Attached {
         attach_type: Option<AttachType>,
     ) -> Result<(Prog, Key)> {
         let start = Instant::now();
+        if !programs.tells_targets_apart() {
+            // Then no attachment needs a cookie, and one program serves all.
+            let prog = programs.load(kind, Key::Constant(0), None, attach_type)?;
+            self.load += start.elapsed();
+            return Ok((prog, Key::Constant(0)));
+        }
         let mut last = None;
         for &(key, map) in keys {
             match programs.load(kind, key, map, attach_type) {
