@@ -66,10 +66,10 @@ impl Filter {
                 ));
             }
         }
-        if let Some(tid) = self.tid {
-            if !Path::new(&format!("/proc/{tid}")).exists() {
-                return Err(bad(format!("there is no thread {tid}"), "list threads with `ps -eL`"));
-            }
+        if let Some(tid) = self.tid
+            && !Path::new(&format!("/proc/{tid}")).exists()
+        {
+            return Err(bad(format!("there is no thread {tid}"), "list threads with `ps -eL`"));
         }
         if let Some(cpu) = self.cpu {
             let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
@@ -117,6 +117,11 @@ fn cgroup_dir(cgroup: &CgroupRef) -> Result<PathBuf> {
         ));
     };
     match cgroup {
+        // Joined to the root that would be the root itself, and so every process.
+        CgroupRef::Path(path) if path.as_os_str().is_empty() => Err(bad(
+            "the name of the control group is empty",
+            format!("give its directory below {}, or leave the filter out", root.display()),
+        )),
         CgroupRef::Path(path) => {
             let full = root.join(path);
             if !full.join("cgroup.procs").exists() {

@@ -15,7 +15,7 @@ use crate::program::{Key, Kind};
 use crate::{Error, Result};
 
 /// From this many functions on, shared events of the text file are faster than one perf event for each.
-const SHARE_FROM: usize = 16;
+const SHARE_FROM: usize = 4;
 /// Functions that share one event: the kernel compares each new one with all before it.
 const SHARED: usize = 512;
 
@@ -346,8 +346,8 @@ fn attach_text(
     let mut shared = None;
     if places.len() > 1 && !programs.tells_targets_apart() {
         shared = Some(attached.load(programs, Kind::Kprobe, &[], None)?);
-    } else if places.len() > 1 {
-        if let Some(table) = address_table(places)? {
+    } else if places.len() > 1
+        && let Some(table) = address_table(places)? {
             let keys: &[_] = if ret {
                 &[(Key::FuncIp, Some(&table))]
             } else {
@@ -358,7 +358,6 @@ fn attach_text(
                 attached.keys.push(table);
             }
         }
-    }
     let chunk = if shared.is_some() { SHARED } else { 1 };
     if shared.is_none() {
         bpf_sys::nofile::raise(attached.events.len() + attached.links.len() + 2 * places.len() + 64)?;

@@ -77,8 +77,8 @@ impl Attached {
                 }
             }
             // A group of which nothing could be attached is an error, not a skip.
-            if attached.skipped.len() - before == group.range().len() {
-                if let Some(skip) = attached.skipped.get(before) {
+            if attached.skipped.len() - before == group.range().len()
+                && let Some(skip) = attached.skipped.get(before) {
                     // The kernel only says "no"; its files tell why.
                     if let (Group::Kprobes { .. }, 1) = (group, group.range().len()) {
                         let why = crate::kernel::why_not::why_not(&skip.name);
@@ -92,7 +92,6 @@ impl Attached {
                         reason: skip.why.clone(),
                     });
                 }
-            }
         }
         Ok(attached)
     }
