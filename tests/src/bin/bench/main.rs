@@ -52,7 +52,6 @@ fn main() {
             std::process::exit(2);
         }
     }
-    report.print();
 }
 
 fn kernel_release() -> String {
