@@ -45,7 +45,8 @@ impl Waiter {
     /// From now on the signals wait for [`Waiter::wait`]. With `live`, so do those about the terminal.
     pub fn new(child: Option<Pid>, live: bool) -> Result<Waiter> {
         let mut set = SigSet::empty();
-        STOP.into_iter().for_each(|s| set.add(s));
+        // A signalfd also gets signals that are ignored, and nohup ignores SIGHUP to outlive the terminal.
+        STOP.into_iter().filter(|s| *s != Signal::SIGHUP || !hangup_ignored()).for_each(|s| set.add(s));
         if child.is_some() {
             set.add(Signal::SIGCHLD);
         }
@@ -139,4 +140,12 @@ impl Waiter {
         debug_assert!(self.live);
         let _ = raise(Signal::SIGSTOP);
     }
+}
+
+/// Whether SIGHUP was ignored when this process began.
+fn hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:")).map(str::trim);
+    mask.and_then(|m| u64::from_str_radix(m, 16).ok())
+        .is_some_and(|m| m >> (Signal::SIGHUP as u32 - 1) & 1 == 1)
 }

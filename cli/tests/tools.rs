@@ -136,6 +136,24 @@ fn root_signals_print_the_result() {
 }
 
 #[test]
+fn root_nohup_outlives_a_hangup() {
+    if !tracepoints("root_nohup_outlives_a_hangup") {
+        return;
+    }
+    let out = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "trap '' HUP; \"$0\" funccount --cmd \"sh -c 'kill -HUP \\$PPID; sleep 0.2; exit 5'\" $1",
+            BIN,
+            WRITE,
+        ])
+        .output()
+        .expect("sh");
+    let run = Run::from(out);
+    assert_eq!(run.status, Some(5), "it went on to the command's end: {run:?}");
+}
+
+#[test]
 fn root_a_closed_pipe_ends_it_quietly() {
     if !tracepoints("root_a_closed_pipe_ends_it_quietly") {
         return;
