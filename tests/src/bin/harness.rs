@@ -169,13 +169,27 @@ fn stage(text: &str) {
 fn checks(root: &Path, report: &mut Report) {
     stage("checks");
     let clippy = ["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"];
-    for (name, args) in [
-        ("fmt", &["fmt", "--all", "--check"][..]),
-        ("clippy", &clippy),
-        ("doc", &["doc", "--workspace", "--no-deps", "--quiet"]),
+    // The fuzz targets are a workspace of their own; without the C++ part of libFuzzer stable compiles them.
+    let fuzz = [
+        "clippy",
+        "--no-default-features",
+        "--bins",
+        "--examples",
+        "--locked",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    for (name, folder, args) in [
+        ("fmt", ".", &["fmt", "--all", "--check"][..]),
+        ("clippy", ".", &clippy),
+        ("doc", ".", &["doc", "--workspace", "--no-deps", "--quiet"]),
+        ("fuzz-fmt", "fuzz", &["fmt", "--check"]),
+        ("fuzz-targets", "fuzz", &fuzz),
     ] {
         let mut command = Command::new("cargo");
-        command.current_dir(root).args(args).stdin(Stdio::null()).env("RUSTDOCFLAGS", "-D warnings");
+        command.current_dir(root.join(folder)).args(args).stdin(Stdio::null()).env("RUSTDOCFLAGS", "-D warnings");
         let outcome = match command.output() {
             Ok(out) if out.status.success() => Outcome::Passed,
             Ok(out) => Outcome::Failed(
