@@ -189,7 +189,11 @@ fn checks(root: &Path, report: &mut Report) {
         ("fuzz-targets", "fuzz", &fuzz),
     ] {
         let mut command = Command::new("cargo");
-        command.current_dir(root.join(folder)).args(args).stdin(Stdio::null()).env("RUSTDOCFLAGS", "-D warnings");
+        command
+            .current_dir(root.join(folder))
+            .args(args)
+            .stdin(Stdio::null())
+            .env("RUSTDOCFLAGS", "-D warnings");
         let outcome = match command.output() {
             Ok(out) if out.status.success() => Outcome::Passed,
             Ok(out) => Outcome::Failed(
