@@ -1,4 +1,4 @@
-//! Writes seed corpora from the running system: `cargo run --bin seeds` in `fuzz/`. Where the system lacks something,
+//! Writes seed corpora from the running system: `cargo run --no-default-features --example seeds` in `fuzz/`. Where the system lacks something,
 //! that seed is left out and named; every target gets at least one.
 #![forbid(unsafe_code)]
 
@@ -49,17 +49,18 @@ impl Corpora {
 
 /// The smallest regular ELF files of the system, whole: their tables are at the end.
 fn small_elf_files() -> Vec<PathBuf> {
-    let mut files: Vec<(u64, PathBuf)> = ["/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib"]
-        .iter()
-        .filter_map(|folder| fs::read_dir(folder).ok())
-        .flat_map(|entries| entries.filter_map(Result::ok))
-        .filter_map(|entry| {
-            let meta = entry.metadata().ok().filter(|meta| meta.is_file())?;
-            let mut magic = [0; 4];
-            fs::File::open(entry.path()).ok()?.read_exact(&mut magic).ok()?;
-            (magic == *b"\x7fELF").then(|| (meta.len(), entry.path()))
-        })
-        .collect();
+    let mut files: Vec<(u64, PathBuf)> =
+        ["/usr/bin", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib"]
+            .iter()
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok))
+            .filter_map(|entry| {
+                let meta = entry.metadata().ok().filter(|meta| meta.is_file())?;
+                let mut magic = [0; 4];
+                fs::File::open(entry.path()).ok()?.read_exact(&mut magic).ok()?;
+                (magic == *b"\x7fELF").then(|| (meta.len(), entry.path()))
+            })
+            .collect();
     files.sort();
     files.into_iter().take(6).map(|(_, path)| path).collect()
 }
@@ -193,12 +194,14 @@ fn main() -> io::Result<()> {
             "(a|b):[:]",
         ],
     )?;
-    c.texts("pattern", &["vfs_*\0vfs_read", "a?c*\0abcd", "[!a-c]x\0dx", "^tcp_(v4|v6)_\0tcp_v4_rcv", "[*]\0*"])?;
+    c.texts(
+        "pattern",
+        &["vfs_*\0vfs_read", "a?c*\0abcd", "[!a-c]x\0dx", "^tcp_(v4|v6)_\0tcp_v4_rcv", "[*]\0*"],
+    )?;
 
-    let folder = "/usr/lib";
     let files = small_elf_files();
     if files.is_empty() {
-        eprintln!("elf: no ELF file found below {folder} and /usr/bin");
+        eprintln!("elf: no ELF file in /usr/bin and /usr/lib");
     }
     for (number, path) in files.iter().enumerate() {
         c.put("elf", &format!("small-{number}"), &fs::read(path)?)?;
@@ -217,7 +220,10 @@ fn main() -> io::Result<()> {
     c.texts("ld_cache", &["ld.so-1.7.0\0\0\0\0\0glibc-ld.so.cache1.1"])?;
     c.front("maps", "/proc/self/maps")?;
     c.texts("maps", &["1000-2000 r-xp 00000000 fd:01 42       /a\\012b (deleted)\n"])?;
-    c.texts("perf_map", &["1000 100 old\n1000 80 Lfoo; with spaces\r\n2000 0 point\nnonsense\n0x3000 10 x\n"])?;
+    c.texts(
+        "perf_map",
+        &["1000 100 old\n1000 80 Lfoo; with spaces\r\n2000 0 point\nnonsense\n0x3000 10 x\n"],
+    )?;
     c.front("kernel_lines", "/sys/kernel/tracing/available_filter_functions")?;
     c.front("kernel_lines", "/sys/kernel/debug/kprobes/blacklist")?;
     c.front("kernel_lines", "/proc/modules")?;
@@ -237,7 +243,10 @@ fn main() -> io::Result<()> {
             "[   10.1] trace_kprobe: error: Bad instruction boundary\n  Command: p:a/b vfs_read+1\n             ^\n",
         ],
     )?;
-    c.texts("demangled", &["_ZN3foo3barEv.part.0", "_RNvC6_123foo3bar", "_ZN4core3fmt9Formatter17h0123456789abcdefE"])?;
+    c.texts(
+        "demangled",
+        &["_ZN3foo3barEv.part.0", "_RNvC6_123foo3bar", "_ZN4core3fmt9Formatter17h0123456789abcdefE"],
+    )?;
 
     match fs::read("/sys/kernel/btf/vmlinux") {
         Ok(full) => {
