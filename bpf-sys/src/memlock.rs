@@ -15,14 +15,19 @@ use crate::nofile;
 pub fn ensure() -> Result<bool> {
     match features::has_memcg_accounting() {
         Answer::Yes => Ok(false),
-        Answer::No { .. } | Answer::Unknown { .. } => {
+        answer => {
             let limit = nofile::Limit::get(nofile::Resource::Memlock)?;
             if limit.soft == nofile::Limit::INFINITE {
                 return Ok(false);
             }
-            nofile::Limit { soft: nofile::Limit::INFINITE, hard: nofile::Limit::INFINITE }
-                .set(nofile::Resource::Memlock)
-                .map(|()| true)
+            let lifted = nofile::Limit { soft: nofile::Limit::INFINITE, hard: nofile::Limit::INFINITE }
+                .set(nofile::Resource::Memlock);
+            match (lifted, answer) {
+                (Ok(()), _) => Ok(true),
+                // Who may not even ask the kernel lacks more than this limit: what is asked for next says what.
+                (Err(_), Answer::Unknown { .. }) => Ok(false),
+                (Err(error), _) => Err(error),
+            }
         }
     }
 }

@@ -63,7 +63,8 @@ impl Limit {
         } else {
             ""
         };
-        Err(Error::sys("prlimit", format!("raise {} to {}{hint}", resource.name(), self.soft), errno))
+        let to = if self.soft == Limit::INFINITE { "unlimited".to_owned() } else { self.soft.to_string() };
+        Err(Error::sys("prlimit", format!("raise {} to {to}{hint}", resource.name()), errno))
     }
 }
 

@@ -34,6 +34,8 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(e) if run::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
+            // Every other error of input and output says of itself what it was about.
+            let e = if e.is::<std::io::Error>() { e.context("cannot write to standard output") } else { e };
             let _ = report(&mut stderr(), "error", &e);
             ExitCode::FAILURE
         }
@@ -88,7 +90,27 @@ fn report(out: &mut dyn Write, severity: &str, e: &anyhow::Error) -> std::io::Re
             text = format!("{text}: {cause}");
         }
     }
-    writeln!(out, "tracewell: {severity}: {text}")
+    writeln!(out, "tracewell: {severity}: {}", printable(&text))
+}
+
+/// A message quotes what the user gave: nothing in that may command the terminal or fill the screen.
+fn printable(text: &str) -> String {
+    const HEAD: usize = 3000;
+    const TAIL: usize = 1000;
+    let mut out = String::with_capacity(text.len().min(HEAD + TAIL));
+    let cut = text.len() > 2 * (HEAD + TAIL);
+    for (at, c) in text.char_indices() {
+        if cut && (HEAD..text.len() - TAIL).contains(&at) {
+            if !out.ends_with(" [...] ") {
+                out.push_str(" [...] ");
+            }
+        } else if c.is_control() && c != '\n' && c != '\t' {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// How long each step took, for `--timings`.
@@ -122,6 +144,13 @@ impl Timings {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn messages_are_short_and_harmless() {
+        assert_eq!(printable("a\u{1b}[31mb\tc\n"), "a\\u{1b}[31mb\tc\n");
+        let long = printable(&"ä".repeat(50_000));
+        assert!(long.len() < 4100 && long.contains("ä [...] ä"), "{}", long.len());
+    }
 
     #[test]
     fn causes_are_printed_once() {

@@ -38,7 +38,7 @@ pub enum Error {
     },
 
     /// No event matches a pattern.
-    #[error("no {what} matches `{pattern}`{}", did_you_mean(near))]
+    #[error("no {what} matches `{pattern}`{}", near_or_list(what, near))]
     NoMatch {
         /// What was searched: `kernel function`, `tracepoint`, ...
         what: &'static str,
@@ -156,6 +156,15 @@ fn hint(source: &io::Error) -> &'static str {
 
 fn did_you_mean(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
+}
+
+/// Where no name is near, the way to see them all.
+fn near_or_list(what: &str, near: &[String]) -> String {
+    match (near, what) {
+        ([], "tracepoint") => "; `tracewell list 't:*:*'` lists them all".into(),
+        ([], _) => "; `tracewell list 'k:*'` lists them all".into(),
+        (near, _) => did_you_mean(near),
+    }
 }
 
 fn hex_list(addrs: &[u64]) -> String {

@@ -245,7 +245,7 @@ impl MapCreate<'_> {
             );
         }
         if errno == Errno::EPERM {
-            context += "; before Linux 5.11 also where RLIMIT_MEMLOCK is too small: `memlock::ensure`";
+            context += " (before Linux 5.11 EPERM may also mean that RLIMIT_MEMLOCK is too small)";
         }
         Error::sys("bpf(BPF_MAP_CREATE)", context, errno)
     }

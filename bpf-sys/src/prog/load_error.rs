@@ -51,7 +51,7 @@ impl ProgLoadError {
         Some(match self.errno {
             Errno::EPERM => "run as root, or with CAP_BPF and (for tracing) CAP_PERFMON, CAP_SYS_ADMIN before Linux \
                  5.8; without them the sysctl kernel.unprivileged_bpf_disabled must be 0 and only socket filters load; \
-                 before Linux 5.11 RLIMIT_MEMLOCK may be too small as well (`memlock::ensure`)"
+                 before Linux 5.11 RLIMIT_MEMLOCK (ulimit -l) may be too small as well"
                 .into(),
             Errno::E2BIG if self.insn_count > 4096 => format!(
                 "{} instructions are too many: 1,000,000 with CAP_BPF since Linux 5.2, else 4096",

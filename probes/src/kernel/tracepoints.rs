@@ -79,6 +79,13 @@ fn nearest(tracefs: &Tracefs, category: &Pattern, event: &Pattern) -> Vec<String
         ControlFlow::Continue(())
     });
     let mut near = by_both.into_names();
+    // `t:sched` asks for an event of any category, and what was meant is a category.
+    if tracefs.categories().is_ok_and(|all| all.iter().any(|c| c == event.text())) {
+        near.insert(0, format!("{}:*", event.text()));
+    }
+    if near.is_empty() && category.literal().is_some() {
+        near = nearest_categories(tracefs, category.text());
+    }
     for name in by_event.into_names() {
         if !near.contains(&name) {
             near.push(name);
@@ -86,6 +93,18 @@ fn nearest(tracefs: &Tracefs, category: &Pattern, event: &Pattern) -> Vec<String
     }
     near.truncate(super::suggest::COUNT);
     near
+}
+
+/// For an event of which nothing is near: all events of the category, or of those that are spelt like it.
+fn nearest_categories(tracefs: &Tracefs, category: &str) -> Vec<String> {
+    let mut suggest = Suggest::new(category);
+    for other in tracefs.categories().unwrap_or_default() {
+        if other == category {
+            return vec![format!("{category}:*")];
+        }
+        suggest.offer(other.as_bytes(), || format!("{other}:*"));
+    }
+    suggest.into_names()
 }
 
 #[cfg(test)]

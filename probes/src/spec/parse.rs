@@ -90,7 +90,11 @@ impl<'t> Parser<'t> {
                 "Too many ':'-separated components in pattern {}",
                 self.text.get(span.clone()).unwrap_or("")
             );
-            self.error(span.clone(), problem, "")
+            self.error(
+                span.clone(),
+                problem,
+                "write TYPE:FILE:FUNCTION or TYPE:CATEGORY:EVENT; quote a name that holds `:`",
+            )
         };
         if self.dialect == Dialect::Bcc && parts.len() > 3 {
             return Err(too_many());

@@ -165,9 +165,9 @@ fn bcc_reads_them_its_way() {
             "r:c:read" -> uretprobe:c:read  (name, exact)
             "vfs_[rw]*" -> kprobe:vfs_[rw]*  (pattern)
             "vfs_?" -> kprobe:vfs_[?]  (exact)
-            "p:a:b:c" -> ERROR Too many ':'-separated components in pattern p:a:b:c
+            "p:a:b:c" -> ERROR Too many ':'-separated components in pattern p:a:b:c; write TYPE:FILE:FUNCTION or TYPE:CATEGORY:EVENT; quote a name that holds `:`
             "x:c:malloc" -> ERROR unknown event type `x` in `x:c:malloc` at byte 0; use p, r, k, kr, u, ur, t or U; or quote a name that holds `:`
-            "a:b:c:d:e" -> ERROR Too many ':'-separated components in pattern a:b:c:d:e
+            "a:b:c:d:e" -> ERROR Too many ':'-separated components in pattern a:b:c:d:e; write TYPE:FILE:FUNCTION or TYPE:CATEGORY:EVENT; quote a name that holds `:`
         "#]],
     );
 }
@@ -266,8 +266,8 @@ fn errors_say_where_and_what_to_do() {
             "u:\"abc:d" -> ERROR the quote is never closed in `u:"abc:d` at byte 2; add a closing "
             "u:\"a\"b:c" -> ERROR unexpected text after the closing quote in `u:"a"b:c` at byte 5; end the part there, or put it inside
             "a:b:c" -> ERROR unknown event type `a` in `a:b:c` at byte 0; use p, r, k, kr, u, ur, t or U; or quote a name that holds `:`
-            "a:b:c:d" -> ERROR Too many ':'-separated components in pattern a:b:c:d
-            "k:a:b:c" -> ERROR Too many ':'-separated components in pattern k:a:b:c
+            "a:b:c:d" -> ERROR Too many ':'-separated components in pattern a:b:c:d; write TYPE:FILE:FUNCTION or TYPE:CATEGORY:EVENT; quote a name that holds `:`
+            "k:a:b:c" -> ERROR Too many ':'-separated components in pattern k:a:b:c; write TYPE:FILE:FUNCTION or TYPE:CATEGORY:EVENT; quote a name that holds `:`
             "uprobe:c:cpp:x" -> ERROR functions cannot be matched by their demangled names in `uprobe:c:cpp:x` at byte 9; match the symbol: uprobe:FILE:'*name*'; or quote a file name that holds `:`
             "profile:hz:99" -> ERROR `profile` is not an event to match here in `profile:hz:99` at byte 0; a timer has no functions to match; use kprobe:, uprobe: or tracepoint:
             "t:\"a\"+1:b" -> ERROR unexpected text after the closing quote in `t:"a"+1:b` at byte 5; end the part there, or put it inside

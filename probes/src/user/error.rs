@@ -59,7 +59,7 @@ pub enum UserError {
         build_id: String,
     },
     /// No function of that name or pattern.
-    #[error("{}: {}", file.display(), no_function(name, *pattern, near, *imported, *stripped))]
+    #[error("{}: {}", file.display(), no_function(name, *pattern, near, (*imported, *variable), *stripped))]
     NoFunction {
         /// The file.
         file: PathBuf,
@@ -71,6 +71,8 @@ pub enum UserError {
         near: Vec<String>,
         /// The name is only imported by this file: some library defines it.
         imported: bool,
+        /// The name is a variable's.
+        variable: bool,
         /// Only exported names could be searched: the file has no `.symtab` and no debug file was found.
         stripped: bool,
     },
@@ -163,7 +165,16 @@ fn near_text(near: &[String]) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(", ")) }
 }
 
-fn no_function(name: &str, pattern: bool, near: &[String], imported: bool, stripped: bool) -> String {
+fn no_function(
+    name: &str,
+    pattern: bool,
+    near: &[String],
+    (imported, variable): (bool, bool),
+    stripped: bool,
+) -> String {
+    if variable {
+        return format!("`{name}` is a variable, not a function{}", near_text(near));
+    }
     let mut text = if pattern {
         format!("no functions match `{name}`")
     } else if imported {
@@ -183,7 +194,13 @@ fn ifunc_remedy(candidates: &[String]) -> String {
     if candidates.is_empty() {
         "its implementations have no symbols here: install the debug symbols (libc6-dbg for the C library) and probe the one in use".into()
     } else {
-        format!("probe its implementations instead: {}", candidates.join(", "))
+        // All of them would fill the screen, and a wildcard takes them all.
+        const SHOWN: usize = 6;
+        let shown = candidates.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = candidates.len().saturating_sub(SHOWN);
+        let more =
+            if more == 0 { String::new() } else { format!(" and {more} more (a wildcard takes them all)") };
+        format!("probe its implementations instead: {shown}{more}")
     }
 }
 

@@ -135,17 +135,36 @@ fn resolve_path(name: &str, root: &Root) -> Result<Binary> {
         _ => path.to_path_buf(),
     };
     if let Some(found) = Binary::at(root, &inside) {
+        // Whoever reads it tells what else is wrong with it.
+        if let (Ok(elf), Ok(own)) = (found.open(), Elf::open("/proc/self/exe"))
+            && !runs_here(elf.machine(), own.machine())
+        {
+            let why = format!(
+                "it is for {}, and this machine runs {}: give the path of the right one",
+                elf.machine().name(),
+                own.machine().name()
+            );
+            return Err(UserError::Unfit { file: inside, why });
+        }
         return Ok(found);
     }
     let mut near = Nearest::new(name);
     let dir = inside.parent().unwrap_or(Path::new("/"));
     root.list(dir).iter().for_each(|f| near.offer(&dir.join(f).to_string_lossy()));
-    let why = if root.is_ours() {
+    let why = if root.is_ours() && inside.is_symlink() {
+        "it is a symbolic link, and the file it leads to is not there"
+    } else if root.is_ours() {
         "there is no such file"
     } else {
         "there is no such file in the process's mount namespace"
     };
     Err(UserError::NoLibrary { name: name.into(), why: why.into(), near: near.into_names() })
+}
+
+/// Whether the kernel can run code of that machine: its own, and the 32-bit code of its family.
+fn runs_here(code: Machine, own: Machine) -> bool {
+    const FAMILIES: [[u16; 2]; 2] = [[62, 3], [183, 40]];
+    code.id == own.id || FAMILIES.iter().any(|f| f.contains(&code.id) && f.contains(&own.id))
 }
 
 /// The program a process runs, also when its file was deleted.

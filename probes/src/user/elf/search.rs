@@ -103,6 +103,13 @@ struct Candidate {
     version: Option<Box<str>>,
 }
 
+/// What a name is where it is no function of the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct OtherUse {
+    imported: bool,
+    variable: bool,
+}
+
 /// `name@VERSION` and `name@@VERSION` taken apart.
 fn split_version(name: &str) -> (&str, Option<(&str, bool)>) {
     match name.split_once('@') {
@@ -174,20 +181,20 @@ impl Elf {
     pub fn function(&self, name: &str, root: &Root, inside: &Path) -> Result<UserFunc> {
         let (base, version) = split_version(name);
         let mut found = Vec::new();
-        let mut imported = false;
-        self.candidates(base, &mut found, &mut imported)?;
+        let mut other = OtherUse::default();
+        self.candidates(base, &mut found, &mut other)?;
         let mut debug = None;
         if found.is_empty() {
             debug = self.static_symbols_elsewhere(root, inside)?;
             if let Some(debug) = &debug {
-                debug.candidates(base, &mut found, &mut false)?;
+                debug.candidates(base, &mut found, &mut other)?;
             }
         }
         if let Some((wanted, _)) = version {
             found.retain(|c| c.version.as_deref() == Some(wanted));
         }
         let Some(best) = found.iter().map(|c| c.rank).min() else {
-            return Err(self.nothing(name, base, imported, debug.as_ref())?);
+            return Err(self.nothing(name, base, other, debug.as_ref())?);
         };
         let mut kept: Vec<_> = found.into_iter().filter(|c| c.rank == best).collect();
         kept.sort_by_key(|c| (c.addr, Reverse(c.size)));
@@ -217,7 +224,7 @@ impl Elf {
     }
 
     /// All definitions of exactly that name in this file's own tables, found without reading other names.
-    fn candidates(&self, name: &str, found: &mut Vec<Candidate>, imported: &mut bool) -> Result<()> {
+    fn candidates(&self, name: &str, found: &mut Vec<Candidate>, other: &mut OtherUse) -> Result<()> {
         if name.is_empty() {
             return Ok(());
         }
@@ -243,7 +250,9 @@ impl Elf {
                     Err(_) => return Ok(ControlFlow::Continue(())),
                 };
                 if symbol.is_import() {
-                    *imported = true;
+                    other.imported = true;
+                } else if symbol.is_variable() {
+                    other.variable = true;
                 } else if symbol.is_function() {
                     let version = if kind == TableKind::Dynamic { versions.of(index) } else { tag };
                     found.push(Candidate {
@@ -318,13 +327,14 @@ impl Elf {
                 candidates: Vec::new(),
             };
         }
-        match self.nothing(pattern.text(), pattern.text(), false, None) {
+        match self.nothing(pattern.text(), pattern.text(), OtherUse::default(), None) {
             Ok(UserError::NoFunction { file, name, near, .. }) => UserError::NoFunction {
                 file,
                 name,
                 near,
                 pattern: true,
                 imported: false,
+                variable: false,
                 stripped: found.stripped,
             },
             Ok(e) | Err(e) => e,
@@ -332,7 +342,7 @@ impl Elf {
     }
 
     /// The error for a name that is not there: what is there instead?
-    fn nothing(&self, name: &str, base: &str, imported: bool, debug: Option<&Elf>) -> Result<UserError> {
+    fn nothing(&self, name: &str, base: &str, seen: OtherUse, debug: Option<&Elf>) -> Result<UserError> {
         let mut near = Nearest::new(base);
         let mut versions: Vec<String> = Vec::new();
         let mut any = false;
@@ -348,12 +358,21 @@ impl Elf {
         versions.dedup();
         let near = if versions.is_empty() { near.into_names() } else { versions };
         let file = self.path().to_path_buf();
-        if !any && !imported {
+        if !any && seen == OtherUse::default() {
             let build_id = self.build_id().ok().flatten().map_or_else(String::new, |id| Hex(&id).to_string());
             return Ok(UserError::NoSymbols { file, minidebug: self.has_minidebug(), build_id });
         }
         let stripped = !self.has_static(debug)?;
-        Ok(UserError::NoFunction { file, name: name.into(), pattern: false, near, imported, stripped })
+        let OtherUse { imported, variable } = seen;
+        Ok(UserError::NoFunction {
+            file,
+            name: name.into(),
+            pattern: false,
+            near,
+            imported,
+            variable,
+            stripped,
+        })
     }
 
     /// Functions that look like what an IFUNC chooses from: `__strlen_avx2`, `strlen_sse2` for `strlen`.
@@ -362,7 +381,7 @@ impl Elf {
         self.each_function(debug, &mut |other, _, symbol| {
             let tail = other.trim_start_matches('_').strip_prefix(name.trim_start_matches('_'));
             let variant =
-                tail.is_some_and(|t| t.starts_with('_') && !t.contains("ifunc") && !t.ends_with("_chk"));
+                tail.is_some_and(|t| t.starts_with('_') && !t.contains("ifunc") && !t.contains("_chk"));
             if variant && !symbol.is_indirect() && found.len() < 32 {
                 found.push(other.to_string());
             }

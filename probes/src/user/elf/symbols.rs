@@ -71,6 +71,11 @@ impl RawSymbol {
     pub fn is_import(&self) -> bool {
         self.section == SHN_UNDEF && self.name != 0
     }
+    /// A variable (`STT_OBJECT`, `STT_TLS`, `STT_COMMON`) that is defined in this file.
+    pub fn is_variable(&self) -> bool {
+        const TYPES: [u8; 3] = [1, 5, 6];
+        TYPES.contains(&(self.info & 0xf)) && self.section != SHN_UNDEF
+    }
     fn is_function_type(&self) -> bool {
         matches!(self.info & 0xf, STT_FUNC | STT_GNU_IFUNC)
     }
