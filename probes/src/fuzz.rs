@@ -102,7 +102,6 @@ pub fn kallsyms(data: &[u8]) {
         assert!(kallsyms::resolve_sorted_from(data, &[1]).is_err());
         return;
     };
-    assert_eq!(table.is_empty(), table.len() == 0);
     let mut wanted = vec![0, 1, u64::MAX];
     let _ = lines::for_each(data, |line| {
         if let Some(line) = kallsyms::parse_line(line) {
@@ -148,7 +147,8 @@ pub fn maps(data: &[u8]) {
 /// `/tmp/perf-PID.map`: an address that is named lies inside of a line's range.
 pub fn perf_map(data: &[u8]) {
     let map = PerfMap::parse(data);
-    assert_eq!(map.is_empty(), map.len() == 0);
+    let lines = data.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
+    assert!(map.len() + map.bad_lines() <= lines);
     let text = String::from_utf8_lossy(data);
     let starts = text.lines().filter_map(|line| line.split(' ').next());
     for start in starts.filter_map(|hex| u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok()) {
@@ -158,7 +158,6 @@ pub fn perf_map(data: &[u8]) {
             }
         }
     }
-    assert!(map.lookup(u64::MAX).is_none_or(|(_, offset)| offset > 0 || map.len() > 0));
 }
 
 /// The line files of the kernel: traceable functions, blacklist, modules, configuration; lines do not depend on how
