@@ -1,7 +1,7 @@
 //! Addresses to names, each looked up once.
 
 use crate::output::Frame;
-use probes::symbols::{KernelSymbols, SymbolizedFrame, Tracker, UserSymbols};
+use probes::symbols::{KernelSymbols, SymbolizedFrame, Tracker, UserSymbols, tracing_frames};
 use std::collections::HashMap;
 use std::io::{Write, stderr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -75,6 +75,14 @@ impl Names {
         };
         self.kernel_known.insert(addr, frame.clone());
         frame
+    }
+
+    /// The kernel's part of a stack, from the event on.
+    pub fn kernel_stack(&mut self, addrs: &[u64]) -> Vec<Frame> {
+        let mut frames: Vec<Frame> = addrs.iter().map(|addr| self.kernel(*addr)).collect();
+        let tracing = tracing_frames(frames.iter().map(|f| f.name.as_deref()));
+        frames.drain(..tracing);
+        frames
     }
 
     /// An address of a process.

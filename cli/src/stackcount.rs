@@ -138,7 +138,7 @@ impl Stackcount<'_> {
             .map(|r| StackRow {
                 pid: Some(r.pid),
                 comm: String::from_utf8_lossy(&r.comm).into_owned(),
-                kernel: r.kernel.iter().map(|a| names.kernel(*a)).collect(),
+                kernel: names.kernel_stack(&r.kernel),
                 user: r.user.iter().map(|a| names.user(r.pid, *a)).collect(),
                 count: r.count,
             })
@@ -171,7 +171,7 @@ impl Stackcount<'_> {
         order
             .into_iter()
             .map(|(at, kernel)| StackRow {
-                kernel: kernel.iter().map(|a| names.kernel(*a)).collect(),
+                kernel: names.kernel_stack(&kernel),
                 ..std::mem::take(&mut rows[at])
             })
             .collect()

@@ -105,6 +105,10 @@ impl Programs for Collecting<'_> {
         self.layout.target
     }
 
+    fn takes_kernel_stacks(&self) -> bool {
+        self.layout.kernel
+    }
+
     fn load(
         &self,
         kind: Kind,

@@ -11,7 +11,7 @@ pub mod tracker;
 pub mod user;
 
 pub use file::FileSymbols;
-pub use kernel::KernelSymbols;
+pub use kernel::{KernelSymbols, tracing_frames};
 pub use tracker::Tracker;
 pub use user::{ProcessView, UserSymbols};
 

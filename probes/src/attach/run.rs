@@ -24,6 +24,11 @@ pub(crate) trait Programs {
     fn tells_targets_apart(&self) -> bool {
         true
     }
+
+    /// Whether the programs take the kernel's part of the stack.
+    fn takes_kernel_stacks(&self) -> bool {
+        false
+    }
 }
 
 /// Everything that is attached. Dropping it detaches.
@@ -67,8 +72,10 @@ impl Attached {
                     tracepoint::attach(&mut attached, targets, *first, ids, programs)?;
                 }
                 Group::Syscalls { exit, first, calls } => {
-                    if mode != AttachMode::Tracepoint && (calls.len() > 2 || mode == AttachMode::RawSyscalls)
-                    {
+                    // Before Linux 6.12 a program on such a tracepoint is given the registers of user space, and so
+                    // no kernel stack.
+                    let raw = calls.len() > 2 || programs.takes_kernel_stacks();
+                    if mode != AttachMode::Tracepoint && (raw || mode == AttachMode::RawSyscalls) {
                         raw_syscalls::attach(&mut attached, *exit, *first, calls, programs)?;
                     } else {
                         let ids = tracepoint::ids(targets, group.range())?;
@@ -78,20 +85,21 @@ impl Attached {
             }
             // A group of which nothing could be attached is an error, not a skip.
             if attached.skipped.len() - before == group.range().len()
-                && let Some(skip) = attached.skipped.get(before) {
-                    // The kernel only says "no"; its files tell why.
-                    if let (Group::Kprobes { .. }, 1) = (group, group.range().len()) {
-                        let why = crate::kernel::why_not::why_not(&skip.name);
-                        if why.reason != crate::kernel::why_not::Reason::Nothing {
-                            return Err(why.into_error());
-                        }
+                && let Some(skip) = attached.skipped.get(before)
+            {
+                // The kernel only says "no"; its files tell why.
+                if let (Group::Kprobes { .. }, 1) = (group, group.range().len()) {
+                    let why = crate::kernel::why_not::why_not(&skip.name);
+                    if why.reason != crate::kernel::why_not::Reason::Nothing {
+                        return Err(why.into_error());
                     }
-                    return Err(Error::Attach {
-                        target: format!("`{}`", skip.name),
-                        mode: "every mechanism of this kernel was tried",
-                        reason: skip.why.clone(),
-                    });
                 }
+                return Err(Error::Attach {
+                    target: format!("`{}`", skip.name),
+                    mode: "every mechanism of this kernel was tried",
+                    reason: skip.why.clone(),
+                });
+            }
         }
         Ok(attached)
     }

@@ -9,7 +9,7 @@ use asm::{
     AtomicOp, BuildError, Builder, Helper, Label, Program, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Size,
 };
 
-use super::{DATA, DROPPED, Frame, SCRATCH};
+use super::{DATA, DROPPED, Frame, Key, SCRATCH};
 use crate::filter::PidNs;
 
 /// How often another key is tried when two stacks have the same hash.
@@ -94,8 +94,11 @@ pub(crate) fn program(frame: &Frame<'_>, layout: &Layout) -> Result<Program, Bui
     let exclusive = frame.kind.preemptible();
     frame.emit_filter(b, out);
     b.store_imm(Size::DW, R10, KEY_PID, 0);
-    if layout.target {
+    // The raw tracepoint shows all system calls: the key also tells whether this one is a target.
+    if layout.target || matches!(frame.key, Key::Syscall { .. }) {
         frame.emit_key(b, out);
+    }
+    if layout.target {
         b.store(Size::W, R10, KEY_TARGET, R7);
     }
     if exclusive {

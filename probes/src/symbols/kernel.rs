@@ -51,3 +51,37 @@ impl KernelSymbols {
         })
     }
 }
+
+/// How many frames at the leaf of a kernel stack come from the tracing itself, where a program on a raw tracepoint
+/// took it: the program, and what called it. Other mechanisms begin their stacks at the event.
+pub fn tracing_frames<'n>(names: impl IntoIterator<Item = Option<&'n str>>) -> usize {
+    let mut names = names.into_iter();
+    // The program has a name only where the kernel lists such (`net.core.bpf_jit_kallsyms`).
+    let program = names.next().is_some_and(|name| name.is_none_or(|name| name.starts_with("bpf_prog_")));
+    let called = names.next().flatten().is_some_and(|name| name.starts_with("bpf_trace_run"));
+    if !program || !called {
+        return 0;
+    }
+    let glue = |name: Option<&str>| {
+        name.is_some_and(|n| n.starts_with("__bpf_trace_") || n.starts_with("__traceiter_"))
+    };
+    2 + names.take_while(|name| glue(*name)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tracing_frames;
+
+    #[test]
+    fn only_the_tracing_of_raw_tracepoints_is_recognized() {
+        let count = |names: &[&str]| tracing_frames(names.iter().map(|n| (*n != "?").then_some(*n)));
+        assert_eq!(count(&["bpf_prog_1234_tw_stacks", "bpf_trace_run2", "syscall_trace_enter"]), 2);
+        assert_eq!(count(&["?", "bpf_trace_run2", "__traceiter_sys_enter", "syscall_trace_enter"]), 3);
+        assert_eq!(count(&["?", "bpf_trace_run2"]), 2);
+        // What is called in the same place, but is what was asked for.
+        assert_eq!(count(&["migrate_disable", "bpf_trace_run2", "syscall_trace_enter"]), 0);
+        assert_eq!(count(&["bpf_trace_run2", "syscall_trace_enter"]), 0);
+        assert_eq!(count(&["?", "?"]), 0);
+        assert_eq!(count(&[]), 0);
+    }
+}
