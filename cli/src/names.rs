@@ -36,9 +36,14 @@ impl Names {
             }
             Err(e) => Some(format!("stacks of processes that exit cannot be named: {e}")),
         };
-        if let Some(pid) = pid {
-            // What it mapped before the tracker began. One that cannot be looked at now may be later.
-            let _ = self.user.remember(pid);
+        // What was mapped before the tracker began. A process that cannot be looked at now may be later.
+        match pid {
+            Some(pid) => {
+                let _ = self.user.remember(pid);
+            }
+            None => {
+                self.user.remember_all();
+            }
         }
         trouble
     }
