@@ -25,13 +25,15 @@ fn stacks(output: &Output) -> Vec<Vec<String>> {
 
 /// The one kernel stack of the workload at this event.
 #[track_caller]
-fn kernel_stack(mode: &str, pattern: &str) -> Vec<String> {
+fn kernel_stack(mode: Option<&str>, pattern: &str) -> Vec<String> {
     let calls = CALLS.to_string();
     let workload = Workload::start(&["--mode", "kernel", "--calls", &calls]);
     let pid = workload.pid().to_string();
-    let output = run_tracewell(&["stackcount", "--attach-mode", mode, "-K", "-p", &pid, pattern], workload);
+    let mut args = vec!["stackcount", "-K", "-p", &pid, pattern];
+    args.extend(mode.iter().flat_map(|mode| ["--attach-mode", mode]));
+    let output = run_tracewell(&args, workload);
     let mut stacks = stacks(&output);
-    assert_eq!(stacks.len(), 1, "{mode} {pattern}\n{}\n{}", output.stdout, output.stderr);
+    assert_eq!(stacks.len(), 1, "{mode:?} {pattern}\n{}\n{}", output.stdout, output.stderr);
     stacks.remove(0)
 }
 
@@ -44,7 +46,7 @@ fn entry(test: &str, attach: Attach) {
         return skip(test, &reason);
     }
     let mode = attach.name();
-    let stack = kernel_stack(mode, "vfs_fallocate");
+    let stack = kernel_stack(Some(mode), "vfs_fallocate");
     assert_eq!(stack.first().map(String::as_str), Some("vfs_fallocate"), "{mode}: {stack:#?}");
     let names = ["__x64_sys_fallocate", "do_syscall_64"];
     let mut rest = stack.iter().skip(1);
@@ -52,7 +54,7 @@ fn entry(test: &str, attach: Attach) {
     // Once each: none is doubled.
     assert_eq!(stack.iter().filter(|f| *f == "vfs_fallocate").count(), 1, "{mode}: {stack:#?}");
     // At the return the function itself is over.
-    let stack = kernel_stack(mode, "r::vfs_fallocate");
+    let stack = kernel_stack(Some(mode), "r::vfs_fallocate");
     assert!(stack.iter().any(|f| f == "do_syscall_64"), "{mode}, return: {stack:#?}");
 }
 
@@ -80,7 +82,7 @@ fn root_stack_frames_system_calls() {
         return;
     }
     for pattern in ["t:syscalls:sys_enter_fallocate", "t:syscalls:sys_exit_fallocate"] {
-        let stack = kernel_stack("auto", pattern);
+        let stack = kernel_stack(None, pattern);
         assert!(!stack.is_empty(), "{pattern}");
         let own = ["bpf_", "__bpf_", "__traceiter_", "[unknown]"];
         assert!(!own.iter().any(|n| stack[0].starts_with(n)), "{pattern}: {stack:#?}");
