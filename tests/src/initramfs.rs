@@ -28,6 +28,8 @@ pub struct Content<'a> {
     pub workload: &'a Path,
     /// The workload, linked with the C library of the machine that built it.
     pub workload_dynamic: &'a Path,
+    /// Where cargo put the tracer for these test binaries: cargo tells a package's own tests of that path.
+    pub tracewell_built: &'a Path,
     /// The tests to run.
     pub suites: &'a [Suite],
     /// How long one suite may take, seconds.
@@ -58,6 +60,8 @@ pub fn common(content: &Content<'_>) -> Result<Vec<u8>, String> {
     for name in ["funccount", "stackcount"] {
         archive.symlink(&format!("bin/{name}"), "tracewell");
     }
+    let built = content.tracewell_built.to_string_lossy();
+    archive.symlink(built.trim_start_matches('/'), "/bin/tracewell");
     add(&mut archive, "bin/workload", content.workload)?;
     add(&mut archive, "bin/workload-dynamic", content.workload_dynamic)?;
     for library in libraries(content.workload_dynamic)? {

@@ -331,6 +331,7 @@ fn archive(programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>, String> {
     initramfs::common(&Content {
         busybox: Path::new("/bin/busybox"),
         tracewell: programs.release.as_ref().unwrap_or(&programs.guest).program("tracewell")?,
+        tracewell_built: programs.guest.program("tracewell")?,
         workload: programs.guest.program("workload")?,
         workload_dynamic: programs.host.program("workload")?,
         suites,
