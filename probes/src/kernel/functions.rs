@@ -88,7 +88,10 @@ fn matching(pattern: &Pattern, module: Option<&Pattern>, addrs: bool) -> Result<
             }
             _ => fallback::from_kallsyms(pattern, module, &blacklist, addrs)?,
         };
-    if table.is_empty() { Err(no_match(pattern.text(), module)) } else { Ok(table) }
+    if !table.is_empty() {
+        return Ok(table);
+    }
+    Err(none_traceable(pattern, module).unwrap_or_else(|| no_match(pattern.text(), module)))
 }
 
 /// The kernel's list, if tracefs is there.
@@ -136,6 +139,27 @@ fn in_module(wanted: Option<&Pattern>, module: Option<&str>) -> bool {
     let Some(wanted) = wanted else { return true };
     let module = module.unwrap_or(CORE);
     wanted.matches(module) || wanted.literal().is_some_and(|literal| modules::same_name(literal, module))
+}
+
+/// The error for a pattern whose matches exist and cannot be traced, with the reason for the first of them.
+fn none_traceable(pattern: &Pattern, module: Option<&Pattern>) -> Option<Error> {
+    let (mut count, mut first) = (0, None);
+    // Without the list it is not known, and then nothing is claimed.
+    let _ = kallsyms::scan(|line| {
+        let at = line.module.map(|m| std::str::from_utf8(m).unwrap_or("?"));
+        if line.is_text() && pattern.matches_bytes(line.name) && in_module(module, at) {
+            count += 1;
+            first.get_or_insert_with(|| String::from_utf8_lossy(line.name).into_owned());
+        }
+        ControlFlow::Continue(())
+    });
+    let first = first?;
+    let why = super::why_not::why_not(&first).explain();
+    Some(Error::NotTraceable {
+        name: pattern.text().to_owned(),
+        why: format!("{count} functions match and none of them can be traced; `{first}`, for one: {why}"),
+        near: Vec::new(),
+    })
 }
 
 /// [`Error::NoMatch`] with the nearest names, or with the module that would have to be loaded.
