@@ -14,7 +14,9 @@ pub fn demangle(name: &str) -> Cow<'_, str> {
         return Cow::Borrowed(name);
     }
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        return Cow::Owned(format!("{rust:#}"));
+        let text = format!("{rust:#}");
+        // `_ZNE` is a path of no parts: nothing to show is worse than the name as it is.
+        return if text.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(text) };
     }
     if !name.starts_with("_Z") && !name.starts_with("__Z") {
         return Cow::Borrowed(name);
@@ -27,7 +29,7 @@ pub fn demangle(name: &str) -> Cow<'_, str> {
     let parse = cpp_demangle::ParseOptions::default().recursion_limit(160);
     let readable = cpp_demangle::Symbol::new_with_options(base, &parse).ok();
     match readable.and_then(|s| s.demangle_with_options(&options).ok()) {
-        Some(text) if text.len() <= 4 * LONGEST => Cow::Owned(text + suffix),
+        Some(text) if !text.is_empty() && text.len() <= 4 * LONGEST => Cow::Owned(text + suffix),
         _ => Cow::Borrowed(name),
     }
 }
@@ -50,6 +52,7 @@ mod tests {
             ),
             ("_ZN3foo3barEv.part.0", "foo::bar().part.0"),
             ("_Znotcpp", "_Znotcpp"),
+            ("_ZNE", "_ZNE"),
         ] {
             assert_eq!(demangle(mangled), readable);
         }
