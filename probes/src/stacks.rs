@@ -21,6 +21,10 @@ use crate::{Error, Result};
 /// The most frames of one stack that the kernel gives (`PERF_MAX_STACK_DEPTH`).
 pub const MAX_FRAMES: usize = 127;
 
+/// How many distinct stacks there is room for unless [`StackOptions::max_stacks`] says otherwise. The kernel allocates
+/// them at the start, 2 KiB each with both parts at their longest.
+pub const DEFAULT_STACKS: u32 = 4096;
+
 /// How stacks are counted.
 #[derive(Clone, Debug)]
 pub struct StackOptions {
@@ -53,7 +57,7 @@ impl Default for StackOptions {
             user: true,
             per_process: false,
             per_target: false,
-            max_stacks: 16_384,
+            max_stacks: DEFAULT_STACKS,
             max_frames: MAX_FRAMES,
             inspect: None,
         }

@@ -11,10 +11,6 @@ use crate::tracefs::Tracefs;
 use crate::user::{self, Binary, Process};
 use crate::{Error, Result};
 
-/// From this many functions on the kernel is given addresses; below that it looks the names up itself, which saves a
-/// pass over `/proc/kallsyms`.
-const BY_ADDRESS_FROM: usize = 64;
-
 /// Turns specs into targets: finds what they match, in the order given, each event once.
 ///
 /// # Errors
@@ -112,19 +108,17 @@ impl Resolver {
         let mut duplicates = Vec::new();
         if let FuncRef::Pattern(_) = func {
             duplicates = table.duplicates();
-            if table.len() >= BY_ADDRESS_FROM || !duplicates.is_empty() {
-                // Where addresses are hidden the names serve, each once.
-                if let Ok(by_addr) = functions::find(func, module, true) {
-                    if by_addr.skipped() > 0 {
-                        let what = format!("{} functions", by_addr.skipped());
-                        self.skip(
-                            what,
-                            "their names are not unique, and their addresses not known for certain",
-                        );
-                    }
-                    table = by_addr;
-                    duplicates.clear();
+            // Names do for the kernel as long as each is there once; addresses cost a pass over all its symbols. Where
+            // addresses are hidden the names serve, each once.
+            if !duplicates.is_empty()
+                && let Ok(by_addr) = table.with_addresses()
+            {
+                if by_addr.skipped() > 0 {
+                    let what = format!("{} functions", by_addr.skipped());
+                    self.skip(what, "their names are not unique, and their addresses not known for certain");
                 }
+                table = by_addr;
+                duplicates.clear();
             }
         }
         let mut addrs = Vec::with_capacity(table.addrs().len());

@@ -3,6 +3,7 @@
 //! Three ways to read it, from small to large: [`resolve_sorted`] names a list of addresses in one pass and keeps
 //! only those names; [`scan`] hands every line to a closure; [`Kallsyms`] is a table for many lookups over time.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -100,9 +101,19 @@ pub type Found = (usize, u64, u8, Option<String>);
 ///
 /// Errors: the file cannot be read. Hidden addresses are 0 here; the name alone may be what is wanted.
 pub fn find(names: &[&str]) -> Result<Vec<Found>> {
+    // There are a few hundred thousand symbols; of a name that is given twice the first counts.
+    let mut wanted: HashMap<&[u8], usize> = HashMap::with_capacity(names.len());
+    for (index, name) in names.iter().enumerate() {
+        wanted.entry(name.as_bytes()).or_insert(index);
+    }
     let mut found = Vec::new();
     scan(|line| {
-        if let Some(index) = names.iter().position(|name| name.as_bytes() == line.name) {
+        let index = match names {
+            // Comparing is cheaper than hashing then.
+            [name] => (name.as_bytes() == line.name).then_some(0),
+            _ => wanted.get(line.name).copied(),
+        };
+        if let Some(index) = index {
             found.push((index, line.addr, line.kind, line.module.map(lossy)));
         }
         ControlFlow::Continue(())

@@ -104,12 +104,12 @@ impl FunctionTable {
     /// Functions whose address is not certain are left out and counted in [`FunctionTable::skipped`].
     ///
     /// Errors: the file cannot be read, or the kernel hides all addresses.
-    pub fn with_addresses(self) -> Result<FunctionTable> {
+    pub fn with_addresses(&self) -> Result<FunctionTable> {
         if !self.addrs.is_empty() || self.is_empty() {
-            return Ok(self);
+            return Ok(self.clone());
         }
         let mut builder = Builder::default();
-        builder.address(&self, |each| kallsyms::scan(each))?;
+        builder.address(self, |each| kallsyms::scan(each))?;
         builder.check_addresses()?;
         Ok(builder.finish(self.source))
     }
