@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use tracewell_probes::user::ldcache::LdCache;
+
 /// Seeds are starting points: what is much longer only makes the fuzzer slow.
 const LIMIT: u64 = 4096;
 
@@ -175,6 +177,26 @@ fn rings(corpora: &mut Corpora) -> io::Result<()> {
     Ok(())
 }
 
+/// A library cache of two entries, the first in a folder for newer processors; a real one is longer than a seed may be.
+fn ld_cache() -> Vec<u8> {
+    let strings = b"libfoo.so.2\0/lib/libfoo.so.2\0b\0/b\0x86-64-v3\0";
+    let (header, entry, directory) = (48_u32, 24_u32, 28_u32);
+    let extension = header + 2 * entry;
+    let text = extension + directory;
+    let mut out = b"glibc-ld.so.cache1.1".to_vec();
+    let mut word = |word: u32| out.extend(word.to_le_bytes());
+    // Counts, a byte order of 2 (little), where the extension is.
+    [2, strings.len() as u32, 2, extension, 0, 0, 0].into_iter().for_each(&mut word);
+    for (name, path, hwcap) in [(0, 12, 1 << 30), (29, 31, 0)] {
+        [3, text + name, text + path, 0, 0, hwcap].into_iter().for_each(&mut word);
+    }
+    // The extension's directory with one section: the folders' names.
+    let names = extension + 24;
+    [0xeaa4_2174, 1, 1, 0, names, 4, text + 34].into_iter().for_each(&mut word);
+    out.extend(strings);
+    out
+}
+
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let mut corpora = Corpora { root, written: 0 };
@@ -212,11 +234,11 @@ fn main() -> io::Result<()> {
 
     c.front("kallsyms", "/proc/kallsyms")?;
     c.texts("kallsyms", &["ffffffff81000000 T _text\nffffffff81000040 t f\nffffffffc0000000 t g\t[m]\n"])?;
-    let cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
-    match cache.len() {
-        0 => eprintln!("ld_cache: /etc/ld.so.cache cannot be read"),
-        len => c.put("ld_cache", "whole", &cache[..len.min(1 << 16)])?,
-    }
+    let cache = ld_cache();
+    let read: Vec<_> =
+        LdCache::parse(&cache).iter().flat_map(LdCache::entries).map(|e| (e.path, e.hwcap)).collect();
+    assert_eq!(read, [("/lib/libfoo.so.2", Some("x86-64-v3")), ("/b", None)]);
+    c.put("ld_cache", "small", &cache)?;
     c.texts("ld_cache", &["ld.so-1.7.0\0\0\0\0\0glibc-ld.so.cache1.1"])?;
     c.front("maps", "/proc/self/maps")?;
     c.texts("maps", &["1000-2000 r-xp 00000000 fd:01 42       /a\\012b (deleted)\n"])?;
