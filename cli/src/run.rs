@@ -7,7 +7,7 @@ use crate::output::live::Size;
 use crate::output::{Format, Missed, Moment, text};
 use crate::term::Terminal;
 use crate::wait::{Waiter, Wake};
-use crate::{Timings, clock, output};
+use crate::{Timings, clock, output, setup};
 use anyhow::{Context, Result};
 use std::io::{self, BufWriter, StdoutLock, Write, stderr, stdout};
 use std::os::fd::BorrowedFd;
@@ -110,6 +110,7 @@ impl Loop<'_> {
         if let Some(l) = launched {
             l.go()?;
         }
+        setup::warn_of_namesakes(options);
         let every = options.interval_us.or(terminal.as_ref().map(|_| 1_000_000)).map(Duration::from_micros);
         let end = options.duration_us.map(|us| self.start + Duration::from_micros(us));
         let mut next = every.map(|e| self.start + e);

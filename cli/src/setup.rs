@@ -7,7 +7,8 @@ use crate::term::Terminal;
 use anyhow::Result;
 use probes::attach::{AttachMode, ResolveOptions, Skipped, Targets, resolve};
 use probes::filter::{CgroupRef, Filter};
-use probes::spec::{self, Dialect, EventSpec, Syntax};
+use probes::kernel::functions;
+use probes::spec::{self, Dialect, EventKind, EventSpec, FuncRef, Syntax};
 use std::fmt::Write as _;
 use std::io::{Write, stderr};
 
@@ -54,6 +55,41 @@ pub fn parse(options: &Common) -> Result<Vec<EventSpec>> {
     let specs: Result<Vec<_>, _> =
         options.patterns.iter().map(|text| spec::parse(text, Dialect::Auto, syntax)).collect();
     Ok(specs?)
+}
+
+/// Says on standard error when a kernel function that was named is one of several of that name, of which the kernel
+/// took one. That takes a pass over all symbols, so it is done beside the tracing that has begun: signals have to be
+/// blocked before, for the thread to leave them to the one that waits for them.
+pub fn warn_of_namesakes(options: &Common) {
+    let Ok(specs) = parse(options) else { return };
+    let named: Vec<_> = specs
+        .into_iter()
+        .filter_map(|spec| match spec.kind {
+            EventKind::Kprobe { module, func: FuncRef::Exact(name), .. } => Some((name, module)),
+            _ => None,
+        })
+        .collect();
+    if named.is_empty() {
+        return;
+    }
+    // Where there is no thread to be had, there is only no warning.
+    let _ = std::thread::Builder::new().spawn(move || {
+        for (name, module) in named {
+            let Ok(mut places) = functions::locate(&name, module.as_ref()) else { continue };
+            // Aliases at one address are one function; hidden addresses are all zero.
+            places.sort();
+            places.dedup_by(|a, b| a.0 == b.0 && a.0 != 0);
+            if let [(first, _), _, ..] = places[..] {
+                let example = if first == 0 { String::new() } else { format!(", like kprobe:{first:#x}") };
+                let _ = writeln!(
+                    stderr(),
+                    "tracewell: warning: {} functions have the name {name}, and the kernel chose one of them; give an \
+                     address instead{example}",
+                    places.len()
+                );
+            }
+        }
+    });
 }
 
 /// Says on standard error what matched but is not traced. A wildcard can leave out hundreds, so only the first
