@@ -1,5 +1,7 @@
 //! Kernel functions: one `kprobe.multi` link, else perf events of the kprobe PMU, else events of the text file.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 
 use bpf_sys::Errno;
@@ -119,7 +121,7 @@ fn attach_multi(
     let loaded = attached.load(programs, Kind::Kprobe, &[(key, None)], Some(AttachType::TraceKprobeMulti));
     // A kernel that does not know the helper does not know the link either.
     let Ok((prog, _)) = loaded else { return Ok(false) };
-    let mut multi = Multi { targets, first: *first, addrs, ret: *ret, prog: &prog };
+    let mut multi = Multi { targets, first: *first, addrs: addrs.into(), ret: *ret, prog: &prog };
     let all: Vec<u32> = group.range().collect();
     let link = match multi.link(attached, &all) {
         Ok(link) => link,
@@ -146,8 +148,10 @@ fn attach_multi(
             {
                 return Ok(false);
             }
-            multi.offenders(attached, &all, &mut bad)?;
-            let good: Vec<u32> = all.iter().copied().filter(|i| !bad.iter().any(|(b, _)| b == i)).collect();
+            let known = multi.find_addresses(&all, &mut bad)?;
+            multi.offenders(attached, &known, &mut bad)?;
+            let refused: HashSet<u32> = bad.iter().map(|(index, _)| *index).collect();
+            let good: Vec<u32> = all.iter().copied().filter(|i| !refused.contains(i)).collect();
             attached.skipped.extend(bad.into_iter().map(|(index, why)| Skipped {
                 name: targets.name(index as usize).unwrap_or("?").to_owned(),
                 why,
@@ -174,7 +178,8 @@ fn of_a_function(error: &bpf_sys::Error) -> bool {
 struct Multi<'a> {
     targets: &'a Targets,
     first: u32,
-    addrs: &'a [u64],
+    /// Empty, or one a target; 0 where it is not known.
+    addrs: Cow<'a, [u64]>,
     ret: bool,
     prog: &'a Prog,
 }
@@ -198,6 +203,27 @@ impl Multi<'_> {
         attached.timed(|| link::kprobe_multi(self.prog, &functions))
     }
 
+    /// Before many attempts: the kernel looks names up anew for each, which takes a pass over all its symbols, and
+    /// addresses at once. Answers with the targets that the kernel knows; the others are bad.
+    fn find_addresses(&mut self, all: &[u32], bad: &mut Vec<(u32, String)>) -> Result<Vec<u32>> {
+        if !self.addrs.is_empty() {
+            return Ok(all.to_vec());
+        }
+        let names: Vec<&str> = all.iter().filter_map(|&i| self.targets.name(i as usize)).collect();
+        let mut addrs = vec![0; names.len()];
+        let mut known = vec![false; names.len()];
+        for (which, addr, kind, _) in crate::kernel::kallsyms::find(&names)? {
+            known[which] = true;
+            if addrs[which] == 0 && matches!(kind, b't' | b'T' | b'w' | b'W') {
+                addrs[which] = addr;
+            }
+        }
+        self.addrs = addrs.into();
+        let unknown = all.iter().zip(&known).filter(|(_, known)| !**known);
+        bad.extend(unknown.map(|(&index, _)| (index, "the kernel has no symbol of this name".to_owned())));
+        Ok(all.iter().zip(&known).filter(|(_, known)| **known).map(|(&index, _)| index).collect())
+    }
+
     /// Finds the targets that cannot be attached, by halving.
     fn offenders(
         &mut self,
@@ -211,6 +237,11 @@ impl Multi<'_> {
             Err(e) => match which {
                 [] => Ok(()),
                 [index] => {
+                    // Of several symbols of this name the kernel itself picks the one that can be traced.
+                    if let Some(addr @ 1..) = self.addrs.to_mut().get_mut((index - self.first) as usize) {
+                        *addr = 0;
+                        return self.offenders(attached, which, bad);
+                    }
                     bad.push((*index, e.to_string()));
                     Ok(())
                 }
@@ -347,17 +378,18 @@ fn attach_text(
     if places.len() > 1 && !programs.tells_targets_apart() {
         shared = Some(attached.load(programs, Kind::Kprobe, &[], None)?);
     } else if places.len() > 1
-        && let Some(table) = address_table(places)? {
-            let keys: &[_] = if ret {
-                &[(Key::FuncIp, Some(&table))]
-            } else {
-                &[(Key::FuncIp, Some(&table)), (Key::Address, Some(&table))]
-            };
-            if let Ok(found) = attached.load(programs, Kind::Kprobe, keys, None) {
-                shared = Some(found);
-                attached.keys.push(table);
-            }
+        && let Some(table) = address_table(places)?
+    {
+        let keys: &[_] = if ret {
+            &[(Key::FuncIp, Some(&table))]
+        } else {
+            &[(Key::FuncIp, Some(&table)), (Key::Address, Some(&table))]
+        };
+        if let Ok(found) = attached.load(programs, Kind::Kprobe, keys, None) {
+            shared = Some(found);
+            attached.keys.push(table);
         }
+    }
     let chunk = if shared.is_some() { SHARED } else { 1 };
     if shared.is_none() {
         bpf_sys::nofile::raise(attached.events.len() + attached.links.len() + 2 * places.len() + 64)?;

@@ -1,7 +1,9 @@
 //! User functions: one `uprobe.multi` link for each file, else perf events of the uprobe PMU, else events of the text
 //! file.
 
+use std::fs::File;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use bpf_sys::Errno;
@@ -47,6 +49,47 @@ pub(crate) fn attach(
     file.attach_text(attached, targets, programs)
 }
 
+/// Whether the kernel refused because of one of the functions, perhaps.
+fn refused(error: &bpf_sys::Error) -> bool {
+    [Errno::ENOTSUPP, Errno::EINVAL, Errno::EIO, Errno::EOPNOTSUPP].iter().any(|&errno| error.is_errno(errno))
+}
+
+/// What the kernel's decoder for uprobes may not know or may refuse, at the start of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    Lock,
+    Segment,
+    /// VEX: AVX.
+    Vector,
+    /// EVEX: AVX-512.
+    Wide,
+}
+
+impl Doubt {
+    /// Judges a function's first bytes. `None` for an ordinary instruction, and for all of another machine.
+    fn of(code: [u8; 4]) -> Option<Doubt> {
+        if cfg!(not(target_arch = "x86_64")) {
+            return None;
+        }
+        match code.into_iter().find(|byte| !matches!(byte, 0x64..=0x66 | 0xf2 | 0xf3))? {
+            0xf0 => Some(Doubt::Lock),
+            0x26 | 0x2e | 0x36 | 0x3e => Some(Doubt::Segment),
+            0xc4 | 0xc5 => Some(Doubt::Vector),
+            0x62 => Some(Doubt::Wide),
+            _ => None,
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Doubt::Lock => "a `lock` prefix",
+            Doubt::Segment => "a segment prefix",
+            Doubt::Vector => "an AVX instruction",
+            Doubt::Wide => "an AVX-512 instruction",
+        }
+    }
+}
+
 struct Functions<'a> {
     ret: bool,
     first: u32,
@@ -79,8 +122,11 @@ impl Functions<'_> {
         let loaded =
             attached.load(programs, Kind::Uprobe, &[(key, None)], Some(AttachType::TraceUprobeMulti));
         let Ok((prog, _)) = loaded else { return Ok(false) };
-        let all: Vec<(u32, u64)> = self.places().collect();
+        let mut all: Vec<(u32, u64)> = self.places().collect();
         let before = (attached.links.len(), attached.skipped.len());
+        if all.len() > 1 {
+            self.leave_out_refused(attached, targets, &prog, &mut all);
+        }
         let done = self.link(attached, targets, &prog, &all, true);
         // Nothing of it could be attached: it is the kernel, or the other mechanisms explain better.
         if attached.links.len() == before.0 {
@@ -93,16 +139,49 @@ impl Functions<'_> {
         Ok(true)
     }
 
-    /// Attaches these functions, with one link if the kernel takes them all; else by halves, until those are found
-    /// that it does not take.
-    fn link(
+    /// Takes those functions out whose first instruction the kernel does not put breakpoints on. One such function
+    /// makes the kernel refuse the whole link, and which one it was takes many attempts to find; so the kernel is
+    /// asked once for each kind of instruction that may be refused.
+    fn leave_out_refused(
         &self,
         attached: &mut Attached,
         targets: &Targets,
         prog: &Prog,
+        all: &mut Vec<(u32, u64)>,
+    ) {
+        let Ok(file) = File::open(self.path) else { return };
+        let doubtful = |offset: u64| {
+            let mut code = [0; 4];
+            file.read_exact_at(&mut code, offset).ok().and_then(|()| Doubt::of(code))
+        };
+        let doubts: Vec<(u32, Doubt)> =
+            all.iter().filter_map(|&(index, offset)| Some((index, doubtful(offset)?))).collect();
+        for doubt in [Doubt::Lock, Doubt::Segment, Doubt::Vector, Doubt::Wide] {
+            let Some(&(first, _)) = doubts.iter().find(|(_, d)| *d == doubt) else { continue };
+            let Some(&alone) = all.iter().find(|(index, _)| *index == first) else { continue };
+            let Err(error) = self.try_link(attached, prog, &[alone]) else { continue };
+            if !refused(&error) {
+                continue;
+            }
+            let why = format!("it begins with {}, which this kernel's uprobes refuse ({error})", doubt.what());
+            for &(index, _) in doubts.iter().filter(|(_, d)| *d == doubt) {
+                let name = targets.name(index as usize).unwrap_or("?").to_owned();
+                attached.skipped.push(Skipped { name, why: why.clone() });
+                // Both lists go by index.
+                if let Ok(at) = all.binary_search_by_key(&index, |(i, _)| *i) {
+                    all.remove(at);
+                }
+            }
+        }
+    }
+
+    /// One link for these functions.
+    fn try_link(
+        &self,
+        attached: &mut Attached,
+        prog: &Prog,
         which: &[(u32, u64)],
-        whole: bool,
-    ) -> Result<()> {
+    ) -> bpf_sys::Result<link::Link> {
         let offsets: Vec<u64> = which.iter().map(|&(_, offset)| offset).collect();
         let cookies: Vec<u64> = which.iter().map(|&(index, _)| u64::from(index)).collect();
         let functions = UprobeMulti {
@@ -113,15 +192,30 @@ impl Functions<'_> {
             pid: self.pid.unwrap_or(0),
             flags: if self.ret { MultiFlags::RETURN } else { MultiFlags::empty() },
         };
-        let error = match attached.timed(|| link::uprobe_multi(prog, &functions)) {
+        attached.timed(|| link::uprobe_multi(prog, &functions))
+    }
+
+    /// Attaches these functions, with one link if the kernel takes them all; else by halves, until those are found
+    /// that it does not take.
+    fn link(
+        &self,
+        attached: &mut Attached,
+        targets: &Targets,
+        prog: &Prog,
+        which: &[(u32, u64)],
+        whole: bool,
+    ) -> Result<()> {
+        if which.is_empty() {
+            return Ok(());
+        }
+        let error = match self.try_link(attached, prog, which) {
             Ok(link) => {
                 attached.links.push(link);
                 return Ok(());
             }
             Err(e) => e,
         };
-        let of_function = [Errno::ENOTSUPP, Errno::EINVAL, Errno::EIO, Errno::EOPNOTSUPP];
-        if !of_function.iter().any(|&errno| error.is_errno(errno)) {
+        if !refused(&error) {
             return if whole { Ok(()) } else { Err(error.into()) };
         }
         match which {
@@ -235,5 +329,28 @@ impl Functions<'_> {
         attached.progs.extend(shared.map(|(prog, _)| prog));
         attached.note_mode(AttachMode::UprobeText);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn first_instructions_are_judged_behind_harmless_prefixes() {
+        let judged = [
+            ([0xf0, 0xff, 0x0f, 0x75], Some(Doubt::Lock)),
+            ([0xf3, 0x0f, 0x1e, 0xfa], None),
+            ([0x66, 0x2e, 0x0f, 0x1f], Some(Doubt::Segment)),
+            ([0xc4, 0x41, 0x01, 0xef], Some(Doubt::Vector)),
+            ([0xc5, 0xf9, 0x6e, 0xc6], Some(Doubt::Vector)),
+            ([0x62, 0xe2, 0x7d, 0x28], Some(Doubt::Wide)),
+            ([0x66; 4], None),
+            ([0x55, 0x48, 0x89, 0xe5], None),
+        ];
+        for (code, expected) in judged {
+            assert_eq!(Doubt::of(code), expected, "{code:x?}");
+        }
     }
 }
