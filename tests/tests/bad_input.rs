@@ -97,7 +97,7 @@ fn guest_no_such_kernel_function() {
     funccount(&["nosuch_*"], &["no kernel function matches `nosuch_*`", "tracewell list 'k:*'"]);
     funccount(&["p:nosuchmod:f"], &["nosuchmod", "no loaded kernel module"]);
     funccount(&["p:dummy:vfs_raed"], &["no kernel function matches `dummy:vfs_raed`"]);
-    funccount(&["jiffies"], &["that is a variable, not a function"]);
+    funccount(&["init_task"], &["that is a variable, not a function"]);
     funccount(&["t:sched:sched_swich"], &["did you mean sched:sched_switch"]);
 }
 
@@ -121,9 +121,28 @@ fn guest_several_functions_of_one_name() {
         return;
     }
     let list = fs::read_to_string("/sys/kernel/tracing/available_filter_functions").expect("tracefs");
-    let mut names: Vec<&str> = list.lines().filter(|l| !l.contains(' ')).collect();
-    names.sort_unstable();
-    let twice = names.windows(2).find(|w| w[0] == w[1]).expect("a kernel has such names")[0];
+    let mut traceable: Vec<&str> = list.lines().filter(|l| !l.contains(' ')).collect();
+    traceable.sort_unstable();
+    let symbols = fs::read_to_string("/proc/kallsyms").expect("/proc is mounted");
+    let mut places: Vec<(&str, &str)> = symbols
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let (addr, _, name) = (words.next()?, words.next()?, words.next()?);
+            words.next().is_none().then_some((name, addr))
+        })
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    let twice = traceable
+        .windows(2)
+        .map(|w| w[0])
+        .find(|name| {
+            let first = traceable.partition_point(|n| n < name);
+            let place = places.partition_point(|(n, _)| n < name);
+            traceable.get(first + 1) == Some(name) && places.get(place + 1).is_some_and(|(n, _)| n == name)
+        })
+        .expect("a kernel has such names");
     let out = shell(&format!("$T funccount -d 3 {twice}"));
     assert!(out.stderr.contains("functions have th") && out.stderr.contains("kprobe:0xffffffff"), "{out:?}");
     // The address that the message gives can be used as it is.
@@ -138,8 +157,11 @@ fn guest_places_inside_functions() {
         return;
     }
     funccount(&["vfs_read+1"], &["vfs_read+0x1", "not at the start of an instruction"]);
-    funccount(&["vfs_read+0x100000"], &["vfs_read+0x100000", "the offset is "]);
-    funccount(&["0x1"], &["0x1", "cannot be probed"]);
+    funccount(
+        &["vfs_read+0x100000"],
+        &["vfs_read+0x100000", "the function is 0x", "use an offset below that"],
+    );
+    funccount(&["0x1"], &["open kprobe at address 0x1"]);
     funccount(&["r:vfs_read+4"], &["a return probe takes no offset", "at byte 11"]);
     let text = ["--attach-mode", "kprobe-text", "vfs_read+1"];
     // The kernel's own words.

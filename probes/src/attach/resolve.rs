@@ -97,6 +97,17 @@ impl Resolver {
             _ => None,
         };
         if let Some((symbol, offset, shown)) = at {
+            if let Some(name) = symbol
+                && let Some(size) = functions::length(name, module)
+                && offset >= size
+            {
+                // The kernel would take whatever function lies there.
+                return Err(Error::NotTraceable {
+                    name: shown,
+                    why: format!("the function is {size:#x} bytes long; use an offset below that"),
+                    near: Vec::new(),
+                });
+            }
             if self.is_new(|| Same::Kernel { ret, name: shown.clone(), addr: 0 }) {
                 let index = self.next();
                 self.targets.groups.push(Group::KprobeAt { ret, index, symbol: symbol.cloned(), offset });

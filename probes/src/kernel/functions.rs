@@ -53,6 +53,25 @@ pub fn locate(name: &str, module: Option<&Pattern>) -> Result<Vec<(u64, Option<S
     Ok(found.into_iter().filter(|(_, _, k, m)| fits(*k, m.as_deref())).map(|(_, a, _, m)| (a, m)).collect())
 }
 
+/// The bytes from the start of a function to the next symbol; `None` where there is no such function, or more than
+/// one, or where the kernel hides addresses. Two passes over `/proc/kallsyms`.
+pub fn length(name: &str, module: Option<&Pattern>) -> Option<u64> {
+    let places = locate(name, module).ok()?;
+    let [(start, _)] = places[..] else { return None };
+    if start == 0 {
+        return None;
+    }
+    let mut end = u64::MAX;
+    kallsyms::scan(|line| {
+        if line.addr > start && line.is_text() {
+            end = end.min(line.addr);
+        }
+        ControlFlow::Continue(())
+    })
+    .ok()?;
+    (end != u64::MAX).then_some(end - start)
+}
+
 fn exact(name: &str, module: Option<&Pattern>, addrs: bool) -> Result<FunctionTable> {
     let places = locate(name, module)?;
     match &places[..] {
