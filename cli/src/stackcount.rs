@@ -9,7 +9,7 @@ use crate::run::{self, Span, Tool};
 use crate::setup::{Setup, report_skipped};
 use anyhow::Result;
 use clap::ArgMatches;
-use probes::stacks::{StackOptions, StackSession};
+use probes::stacks::{DEFAULT_STACKS, StackOptions, StackSession};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
@@ -46,6 +46,7 @@ pub fn main(matches: &ArgMatches) -> Result<u8> {
         // An address means nothing without its process, so user stacks are taken for each process even where
         // they are shown merged.
         per_process: per_process || user,
+        max_stacks: matches.get_one::<u32>("max-stacks").copied().unwrap_or(DEFAULT_STACKS),
         inspect: options.debug.then_some(run::show_program),
         ..StackOptions::default()
     };
@@ -209,7 +210,7 @@ impl Tool for Stackcount<'_> {
             Missed {
                 key: "dropped_stacks",
                 text: "could not be counted because their stack found no room in the table or could not be taken; \
-                       trace fewer functions or one process (-p)",
+                       make room with --max-stacks, trace fewer functions or one process (-p)",
                 count: self.session.dropped()?,
             },
         ])

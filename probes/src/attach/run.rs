@@ -197,12 +197,30 @@ impl Attached {
 
     /// Detaches everything; many descriptors on several threads, since each close waits for the kernel.
     pub fn detach(&mut self) {
-        self.links.clear();
-        self.events.clear();
+        close(std::mem::take(&mut self.links));
+        close(std::mem::take(&mut self.events));
         self.text.clear();
         self.progs.clear();
         self.keys.clear();
     }
+}
+
+/// Closes descriptors, from several threads where there are many: while one close waits for the kernel's grace period,
+/// others can wait for the same one.
+fn close<T: Send>(mut descriptors: Vec<T>) {
+    const THREADS: usize = 32;
+    if descriptors.len() < 4 {
+        return;
+    }
+    let share = descriptors.len().div_ceil(THREADS);
+    std::thread::scope(|scope| {
+        while descriptors.len() > share {
+            let some = descriptors.split_off(descriptors.len() - share);
+            // Without a thread the closure is dropped, and what it holds with it.
+            let _ = std::thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, move || drop(some));
+        }
+        drop(descriptors);
+    });
 }
 
 impl Drop for Attached {
