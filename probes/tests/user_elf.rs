@@ -107,7 +107,7 @@ fn names_that_cannot_be_probed() {
             "/bin/sample: no function `copy@V_9` (not there, or inlined everywhere); did you mean copy@V_1, copy@V_2?"
         ],
     );
-    check("table", expect!["/bin/sample: no function `table` (not there, or inlined everywhere)"]);
+    check("table", expect!["/bin/sample: `table` is a variable, not a function"]);
     check(
         "nowhere",
         expect![
