@@ -5,6 +5,10 @@ use std::borrow::Cow;
 /// Longer names are left as they are: demangling them can cost more than it tells.
 const LONGEST: usize = 4096;
 
+/// C++ names nested deeper than this (templates in some 16 templates) are left as they are: the parser tries every
+/// reading of a broken name, and with each level there are more of them.
+const DEEPEST: u32 = 96;
+
 /// The readable form of a linker name; a name that is not mangled comes back as it is.
 ///
 /// Rust names lose their hash; C++ names keep their parameters. A suffix the compiler or linker added
@@ -25,8 +29,8 @@ pub fn demangle(name: &str) -> Cow<'_, str> {
         Some(dot) => name.split_at(dot),
         None => (name, ""),
     };
-    let options = cpp_demangle::DemangleOptions::default().recursion_limit(160);
-    let parse = cpp_demangle::ParseOptions::default().recursion_limit(160);
+    let options = cpp_demangle::DemangleOptions::default().recursion_limit(DEEPEST);
+    let parse = cpp_demangle::ParseOptions::default().recursion_limit(DEEPEST);
     let readable = cpp_demangle::Symbol::new_with_options(base, &parse).ok();
     match readable.and_then(|s| s.demangle_with_options(&options).ok()) {
         Some(text) if !text.is_empty() && text.len() <= 4 * LONGEST => Cow::Owned(text + suffix),
@@ -56,6 +60,16 @@ mod tests {
         ] {
             assert_eq!(demangle(mangled), readable);
         }
+    }
+
+    /// A name that a fuzzer found: with a limit of 160 it keeps a processor busy for a second.
+    #[test]
+    fn broken_templates_are_given_up() {
+        let name = "_Z4rc_IIIIIIIL3cIIIIIIIL7a_Zr4c_IIL3cIIIIL7a_Z4rc_IIIIIIIL3cIIIIZL7a_Z4rc_IIL3IIIIL7a_Zr4c_IIL3\
+            cIIIIL7a_Z4rc_IIIIIIIL3cIIIIZL7a_Z4rc_IIL3IIIIIIII4rc__";
+        assert_eq!(demangle(name), name);
+        let vectors = |depth| format!("_Z1f{}i{}", "St6vectorI".repeat(depth), "E".repeat(depth));
+        assert!(demangle(&vectors(12)).starts_with("f(std::vector<std::vector<"));
     }
 
     proptest! {
