@@ -97,7 +97,7 @@ fn guest_no_such_kernel_function() {
     funccount(&["nosuch_*"], &["no kernel function matches `nosuch_*`", "tracewell list 'k:*'"]);
     funccount(&["p:nosuchmod:f"], &["nosuchmod", "no loaded kernel module"]);
     funccount(&["p:dummy:vfs_raed"], &["no kernel function matches `dummy:vfs_raed`"]);
-    funccount(&["init_task"], &["that is a variable, not a function"]);
+    funccount(&["panic_timeout"], &["that is a variable, not a function"]);
     funccount(&["t:sched:sched_swich"], &["did you mean sched:sched_switch"]);
 }
 
