@@ -18,6 +18,10 @@ pub struct LocalTime {
 pub fn local_time(unix: i64) -> Option<LocalTime> {
     // SAFETY: `tm` is plain data (integers and a pointer that may be null), for which all zeroes are a valid value.
     let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+    #[allow(
+        deprecated,
+        reason = "libc announces a wider type for 32-bit musl; the cast is right with either"
+    )]
     let unix = unix as libc::time_t;
     // SAFETY: both pointers are to live locals. The environment is not changed by this single-threaded use: Rust's
     // own `set_var` is `unsafe` for exactly that reason.

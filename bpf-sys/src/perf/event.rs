@@ -388,7 +388,9 @@ fn open_reason(attr: &PerfAttr, pid: i32, cpu: i32, errno: Errno) -> &'static st
             "the function cannot be probed: it is on the kprobe blacklist (see debugfs kprobes/blacklist), marked \
              notrace, or the offset is outside of it"
         }
-        Errno::EILSEQ if kprobe => "the offset is not at the start of an instruction: take one from a disassembly, or leave it out",
+        Errno::EILSEQ if kprobe => {
+            "the offset is not at the start of an instruction: take one from a disassembly, or leave it out"
+        }
         Errno::EPERM if kprobe => "kprobes may be forbidden by the kernel's lockdown mode",
         Errno::ENOENT if uprobe => "no such file",
         Errno::EINVAL if uprobe => {

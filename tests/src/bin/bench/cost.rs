@@ -57,12 +57,14 @@ fn compare(report: &mut Report, what: &str, ours: &Tool, rivals: &[(&str, &Tool)
             loops[i].push(looped - bare);
         }
     }
-    let figures: Vec<_> = programs.into_iter().zip(loops).map(|(p, l)| (median(p), median(l))).collect();
-    let theirs = |pick: fn(&(Option<f64>, Option<f64>)) -> Option<f64>| -> Vec<(&str, Option<f64>)> {
-        rivals.iter().zip(&figures[1..]).map(|((name, _), figure)| (*name, pick(figure))).collect()
+    let median_of =
+        |values: &[Vec<f64>]| -> Vec<Option<f64>> { values.iter().cloned().map(median).collect() };
+    let (programs, loops) = (median_of(&programs), median_of(&loops));
+    let theirs = |figures: &[Option<f64>]| -> Vec<(&str, Option<f64>)> {
+        rivals.iter().zip(&figures[1..]).map(|((name, _), figure)| (*name, *figure)).collect()
     };
-    report.row(&format!("{what}: program, ns an event"), figures[0].0, &theirs(|f| f.0));
-    report.row(&format!("{what}: added to a 1-byte write, ns"), figures[0].1, &theirs(|f| f.1));
+    report.row(&format!("{what}: program, ns an event"), programs[0], &theirs(&programs));
+    report.row(&format!("{what}: added to a 1-byte write, ns"), loops[0], &theirs(&loops));
 }
 
 /// One run of a tool: nanoseconds an event spent in its programs, and nanoseconds a turn of the loop.
