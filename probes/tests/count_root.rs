@@ -35,7 +35,7 @@ fn filter() -> Filter {
 }
 
 fn options() -> ResolveOptions {
-    ResolveOptions { pid: Some(std::process::id()), ..ResolveOptions::default() }
+    ResolveOptions { pid: Some(std::process::id()) }
 }
 
 /// Whether this run can do it: prints why not otherwise.
