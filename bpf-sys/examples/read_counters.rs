@@ -4,14 +4,14 @@
 
 use std::time::Instant;
 
-use bpf_sys::cpus;
-use bpf_sys::map::{MapCreate, MapFlags, MapType};
-use bpf_sys::mapped::{Access, MappedArray};
+use tracewell_bpf_sys::cpus;
+use tracewell_bpf_sys::map::{MapCreate, MapFlags, MapType};
+use tracewell_bpf_sys::mapped::{Access, MappedArray};
 
 const COUNTERS: usize = 40_000;
 const READINGS: usize = 101;
 
-fn main() -> bpf_sys::Result<()> {
+fn main() -> tracewell_bpf_sys::Result<()> {
     let rows = cpus::possible()?.limit() as usize;
     let map = MapCreate {
         map_type: MapType::Array,

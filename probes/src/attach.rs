@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::kernel::functions::FunctionTable;
 use crate::{Error, Result};
 
 /// The kernel's mechanism for attaching.
@@ -184,8 +185,10 @@ impl Names {
 /// Targets of one kind that are attached in one go; their indices are `first ..`.
 #[derive(Clone, Debug)]
 pub(crate) enum Group {
-    /// Kernel functions, by name; `addrs` has the address of each where it is known without cost, else it is empty.
+    /// Kernel functions, by name; `addrs` has the address of each (0: not known, to be left out), or it is empty.
     Kprobes { ret: bool, first: u32, count: u32, addrs: Vec<u64> },
+    /// Kernel functions that share their name with others; their addresses are looked up while others are attached.
+    SharedNames { ret: bool, first: u32, table: FunctionTable },
     /// One instruction of the kernel: symbol (or none) plus offset or address.
     KprobeAt { ret: bool, index: u32, symbol: Option<String>, offset: u64 },
     /// Offsets into one file.
@@ -259,6 +262,7 @@ impl Group {
     pub fn range(&self) -> std::ops::Range<u32> {
         let (first, count) = match self {
             Group::Kprobes { first, count, .. } => (*first, *count as usize),
+            Group::SharedNames { first, table, .. } => (*first, table.len()),
             Group::KprobeAt { index, .. } => (*index, 1),
             Group::Uprobes { first, offsets, .. } => (*first, offsets.len()),
             Group::Tracepoints { first, ids } => (*first, ids.len()),
@@ -269,7 +273,9 @@ impl Group {
 
     pub fn kind(&self) -> TargetKind {
         match self {
-            Group::Kprobes { ret, .. } | Group::KprobeAt { ret, .. } => TargetKind::Kprobe { ret: *ret },
+            Group::Kprobes { ret, .. } | Group::KprobeAt { ret, .. } | Group::SharedNames { ret, .. } => {
+                TargetKind::Kprobe { ret: *ret }
+            }
             Group::Uprobes { ret, .. } => TargetKind::Uprobe { ret: *ret },
             Group::Tracepoints { .. } => TargetKind::Tracepoint,
             Group::Syscalls { exit, .. } => TargetKind::Syscall { exit: *exit },

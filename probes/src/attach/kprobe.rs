@@ -43,6 +43,10 @@ pub(crate) fn attach(
         Group::KprobeAt { ret, .. } => (*ret, false),
         _ => return Ok(()),
     };
+    leave_out_unknown(attached, targets, group);
+    if known(group).is_empty() {
+        return Ok(());
+    }
     let multi = matches!(mode, AttachMode::Auto | AttachMode::KprobeMulti | AttachMode::UprobeMulti);
     if multi && multi_possible {
         match attach_multi(attached, targets, group, programs) {
@@ -89,6 +93,26 @@ fn no_kprobes() -> Error {
     }
 }
 
+/// The targets of a group without those whose address is missing where others have one.
+fn known(group: &Group) -> Vec<u32> {
+    match group {
+        Group::Kprobes { addrs, .. } if !addrs.is_empty() => {
+            group.range().zip(addrs).filter(|(_, addr)| **addr != 0).map(|(index, _)| index).collect()
+        }
+        _ => group.range().collect(),
+    }
+}
+
+fn leave_out_unknown(attached: &mut Attached, targets: &Targets, group: &Group) {
+    let Group::Kprobes { addrs, .. } = group else { return };
+    for (index, _) in group.range().zip(addrs).filter(|(_, addr)| **addr == 0) {
+        attached.skipped.push(Skipped {
+            name: targets.name(index as usize).unwrap_or("?").to_owned(),
+            why: "other functions have the same name, and its address is not known for certain".into(),
+        });
+    }
+}
+
 fn places(targets: &Targets, group: &Group) -> Vec<Place> {
     match group {
         Group::Kprobes { addrs, .. } => group
@@ -100,6 +124,7 @@ fn places(targets: &Targets, group: &Group) -> Vec<Place> {
                 offset: 0,
                 addr: addrs.get(i).copied().unwrap_or(0),
             })
+            .filter(|place| addrs.is_empty() || place.addr != 0)
             .collect(),
         Group::KprobeAt { index, symbol, offset, .. } => {
             let addr = if symbol.is_none() { *offset } else { 0 };
@@ -122,7 +147,7 @@ fn attach_multi(
     // A kernel that does not know the helper does not know the link either.
     let Ok((prog, _)) = loaded else { return Ok(false) };
     let mut multi = Multi { targets, first: *first, addrs: addrs.into(), ret: *ret, prog: &prog };
-    let all: Vec<u32> = group.range().collect();
+    let all = known(group);
     let link = match multi.link(attached, &all) {
         Ok(link) => link,
         Err(e) if !of_a_function(&e) => {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::{Group, ResolveOptions, Skipped, Targets};
+use crate::kernel::functions::FunctionTable;
 use crate::kernel::{functions, modules, syscalls, tracepoints};
 use crate::spec::{BinaryRef, EventKind, EventSpec, FuncRef, Pattern};
 use crate::tracefs::Tracefs;
@@ -119,6 +120,13 @@ impl Resolver {
         let mut duplicates = Vec::new();
         if let FuncRef::Pattern(_) = func {
             duplicates = table.duplicates();
+            if !duplicates.is_empty() && self.seen.is_none() && table.addrs().is_empty() {
+                let (own, shared) = table.split_by_name(&duplicates);
+                if !own.is_empty() {
+                    self.by_names(ret, &own, shared);
+                    return Ok(());
+                }
+            }
             // Names do for the kernel as long as each is there once; addresses cost a pass over all its symbols. Where
             // addresses are hidden the names serve, each once.
             if !duplicates.is_empty()
@@ -151,6 +159,16 @@ impl Resolver {
             self.targets.groups.push(Group::Kprobes { ret, first, count, addrs });
         }
         Ok(())
+    }
+
+    /// Functions with names of their own, and those that share one, whose addresses are found while the others are
+    /// attached.
+    fn by_names(&mut self, ret: bool, own: &FunctionTable, shared: FunctionTable) {
+        let first = self.next();
+        own.iter().chain(shared.iter()).for_each(|name| self.targets.names.push(name));
+        let count = u32::try_from(own.len()).unwrap_or(u32::MAX);
+        self.targets.groups.push(Group::Kprobes { ret, first, count, addrs: Vec::new() });
+        self.targets.groups.push(Group::SharedNames { ret, first: first + count, table: shared });
     }
 
     fn binary(&self, binary: &BinaryRef) -> Result<Binary> {

@@ -60,10 +60,34 @@ impl fmt::Debug for Attached {
 impl Attached {
     /// Attaches to all targets; on an error nothing remains attached.
     pub fn attach(targets: &Targets, mode: AttachMode, programs: &dyn Programs) -> Result<Attached> {
+        // Attaching to many functions keeps one processor busy for long; another can read symbols meanwhile.
+        std::thread::scope(|scope| {
+            let mut pending = Vec::new();
+            for group in &targets.groups {
+                if let Group::SharedNames { ret, first, table } = group {
+                    let addrs = scope.spawn(|| table.entries());
+                    pending.push((*ret, *first, table.len(), addrs));
+                }
+            }
+            let mut attached = Attached::attach_groups(targets, mode, programs)?;
+            for (ret, first, len, addrs) in pending {
+                let found = addrs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                // Without the kernel's symbols none of them is known; the others are attached all the same.
+                let addrs = found.unwrap_or_else(|_| vec![0; len]);
+                let count = u32::try_from(addrs.len()).unwrap_or(u32::MAX);
+                let group = Group::Kprobes { ret, first, count, addrs };
+                kprobe::attach(&mut attached, targets, &group, mode, programs)?;
+            }
+            Ok(attached)
+        })
+    }
+
+    fn attach_groups(targets: &Targets, mode: AttachMode, programs: &dyn Programs) -> Result<Attached> {
         let mut attached = Attached::default();
         for group in &targets.groups {
             let before = attached.skipped.len();
             match group {
+                Group::SharedNames { .. } => continue,
                 Group::Kprobes { .. } | Group::KprobeAt { .. } => {
                     kprobe::attach(&mut attached, targets, group, mode, programs)?;
                 }

@@ -163,7 +163,8 @@ impl Functions<'_> {
             if !refused(&error) {
                 continue;
             }
-            let why = format!("it begins with {}, which this kernel's uprobes refuse ({error})", doubt.what());
+            let why =
+                format!("it begins with {}, which this kernel's uprobes refuse ({error})", doubt.what());
             for &(index, _) in doubts.iter().filter(|(_, d)| *d == doubt) {
                 let name = targets.name(index as usize).unwrap_or("?").to_owned();
                 attached.skipped.push(Skipped { name, why: why.clone() });

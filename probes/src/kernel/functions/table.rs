@@ -1,5 +1,6 @@
 //! A compact table of functions: names in one arena, 4 bytes an entry, 8 more with addresses.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::error::Result;
@@ -114,6 +115,23 @@ impl FunctionTable {
         Ok(builder.finish(self.source))
     }
 
+    /// Splits off the functions that share their name with another one of the table: those that have a name of their
+    /// own, then those that do not.
+    pub(crate) fn split_by_name(&self, duplicates: &[usize]) -> (FunctionTable, FunctionTable) {
+        let shared: HashSet<&str> = duplicates.iter().map(|&at| self.name(at)).collect();
+        let mut parts = (Builder::default(), Builder::default());
+        for (at, name) in self.iter().enumerate() {
+            let part = if shared.contains(name) { &mut parts.1 } else { &mut parts.0 };
+            part.push(name.as_bytes(), self.module(at).map(str::as_bytes), self.addr(at));
+        }
+        (parts.0.finish(self.source), parts.1.finish(self.source))
+    }
+
+    /// The entry address of each function, 0 where it is not certain, in one pass over `/proc/kallsyms`.
+    pub(crate) fn entries(&self) -> Result<Vec<u64>> {
+        Builder::entries(self, |each| kallsyms::scan(each))
+    }
+
     /// The indexes of functions whose name an earlier one has already. By name the kernel cannot tell these from
     /// the earlier ones; attach by address, or leave them out.
     pub fn duplicates(&self) -> Vec<usize> {
@@ -205,11 +223,11 @@ impl Builder {
         self.address(&unaddressed, scan)
     }
 
-    fn address(
-        &mut self,
+    /// The entry address of each function; 0 where it is not certain.
+    fn entries(
         unaddressed: &FunctionTable,
         scan: impl FnOnce(&mut dyn FnMut(kallsyms::Line<'_>) -> ControlFlow<()>) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<Vec<u64>> {
         let count = unaddressed.len();
         let mut index = NameIndex::new(count);
         // Functions of one name are chained, so that one look-up finds all of them.
@@ -262,6 +280,15 @@ impl Builder {
                 at = following as usize;
             }
         }
+        Ok(addrs)
+    }
+
+    fn address(
+        &mut self,
+        unaddressed: &FunctionTable,
+        scan: impl FnOnce(&mut dyn FnMut(kallsyms::Line<'_>) -> ControlFlow<()>) -> Result<()>,
+    ) -> Result<()> {
+        let addrs = Builder::entries(unaddressed, scan)?;
         let mut skipped = 0;
         for (at, addr) in addrs.iter().enumerate() {
             if *addr == 0 {
