@@ -21,6 +21,9 @@ const SHARE_FROM: usize = 4;
 /// Functions that share one event: the kernel compares each new one with all before it.
 const SHARED: usize = 512;
 
+/// The most functions that are attached one by one unless that is forced.
+const ONE_BY_ONE: usize = 4096;
+
 /// One function, as every mechanism needs it.
 struct Place {
     index: u32,
@@ -63,6 +66,9 @@ pub(crate) fn attach(
             Err(e) => return Err(e),
         }
     }
+    if mode == AttachMode::Auto {
+        check_number(known(group).len())?;
+    }
     let places = places(targets, group);
     let share = places.len() >= SHARE_FROM;
     let text_first = mode == AttachMode::KprobeText || (share && mode != AttachMode::KprobePerf);
@@ -81,6 +87,25 @@ pub(crate) fn attach(
         }
         done => done,
     }
+}
+
+/// Refuses what would take many minutes: without kprobe.multi the kernel patches its code and waits for all processors
+/// for each function, when it is attached and again when it is removed.
+fn check_number(functions: usize) -> Result<()> {
+    if functions <= ONE_BY_ONE {
+        return Ok(());
+    }
+    Err(Error::Unavailable {
+        what: format!("attaching to {functions} kernel functions at once"),
+        why: format!(
+            "without kprobe.multi links (Linux 5.18, CONFIG_FPROBE) the kernel attaches and removes one after the other, \
+             2 to 40 ms each, which is up to {} minutes for these",
+            (functions * 40).div_ceil(60_000)
+        ),
+        remedy: format!(
+            "use a narrower pattern, of up to {ONE_BY_ONE} functions; to do it all the same, use the mode kprobe-text"
+        ),
+    })
 }
 
 fn no_kprobes() -> Error {
@@ -460,5 +485,32 @@ impl Place {
             Some(symbol) => format!("{symbol}+{}", self.offset),
             None => format!("{:#x}", self.addr),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_take_many_minutes_is_refused_at_once() {
+        assert!(check_number(ONE_BY_ONE).is_ok());
+        let message = check_number(45_000).unwrap_err().to_string();
+        for part in ["45000 kernel functions", "up to 30 minutes", "up to 4096 functions", "kprobe-text"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn functions_without_an_address_are_left_out_where_others_have_one() {
+        let group = |addrs: &[u64]| Group::Kprobes { ret: false, first: 5, count: 3, addrs: addrs.to_vec() };
+        assert_eq!(known(&group(&[0x10, 0, 0x30])), [5, 7]);
+        assert_eq!(known(&group(&[])), [5, 6, 7]);
+        let mut targets = Targets::default();
+        "abcdefgh".chars().for_each(|name| targets.names.push(&name.to_string()));
+        let mut attached = Attached::default();
+        leave_out_unknown(&mut attached, &targets, &group(&[0x10, 0, 0x30]));
+        assert_eq!(attached.skipped.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["g"]);
+        assert_eq!(places(&targets, &group(&[0x10, 0, 0x30])).len(), 2);
     }
 }
