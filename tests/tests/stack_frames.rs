@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use tracewell_tests::support::{
-    Attach, Output, Tracer, Workload, in_guest, is_root, run_tracewell, skip, workload_path,
+    Attach, Output, Tracer, Workload, in_guest, is_root, kernel_version, run_tracewell, skip, workload_path,
 };
 
 const CALLS: u64 = 100;
@@ -55,7 +55,12 @@ fn entry(test: &str, attach: Attach) {
     assert_eq!(stack.iter().filter(|f| *f == "vfs_fallocate").count(), 1, "{mode}: {stack:#?}");
     // At the return the function itself is over.
     let stack = kernel_stack(Some(mode), "r::vfs_fallocate");
-    assert!(stack.iter().any(|f| f == "do_syscall_64"), "{mode}, return: {stack:#?}");
+    if kernel_version() < (5, 15) {
+        // The kernel's unwinder stops at the trampoline there, whoever asks: it learned to go on in Linux 5.15.
+        assert_eq!(stack, ["kretprobe_trampoline"], "{mode}, return");
+    } else {
+        assert!(stack.iter().any(|f| f == "do_syscall_64"), "{mode}, return: {stack:#?}");
+    }
 }
 
 #[test]
