@@ -9,8 +9,7 @@ use super::{Frame, Key, Kind};
 use crate::filter::{FilterPlan, PidNs};
 
 fn check(program: &Program, expected: &Expect) {
-    let text: String =
-        asm::disassemble(&program.insns).map(|(at, line)| format!("{at}: {line}\n")).collect();
+    let text: String = asm::disassemble(&program.insns).map(|(at, line)| format!("{at}: {line}\n")).collect();
     expected.assert_eq(&text);
 }
 
