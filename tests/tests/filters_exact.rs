@@ -89,7 +89,8 @@ fn root_filters_exact_processor() {
     let workload = pinned("kernel", 1);
     let pid = workload.pid().to_string();
     let args = ["stackcount", "-K", "-c", "1", "-p", &pid, "t:syscalls:sys_enter_fallocate"];
-    assert_eq!(stacks(&run_tracewell(&args, workload)), 2 * CALLS);
+    let output = run_tracewell(&args, workload);
+    assert_eq!(stacks(&output), 2 * CALLS, "{}\n{}", output.stdout, output.stderr);
 }
 
 /// A control group that is removed when it is dropped.

@@ -55,17 +55,21 @@ impl KernelSymbols {
 /// How many frames at the leaf of a kernel stack come from the tracing itself, where a program on a raw tracepoint
 /// took it: the program, and what called it. Other mechanisms begin their stacks at the event.
 pub fn tracing_frames<'n>(names: impl IntoIterator<Item = Option<&'n str>>) -> usize {
-    let mut names = names.into_iter();
-    // The program has a name only where the kernel lists such (`net.core.bpf_jit_kallsyms`).
-    let program = names.next().is_some_and(|name| name.is_none_or(|name| name.starts_with("bpf_prog_")));
+    let mut names = names.into_iter().peekable();
+    // The program has a name only where the kernel lists such (`net.core.bpf_jit_kallsyms`), and some kernels (5.10)
+    // show it twice.
+    let mut own = 0;
+    while own < 2 && names.next_if(|name| name.is_none_or(|name| name.starts_with("bpf_prog_"))).is_some() {
+        own += 1;
+    }
     let called = names.next().flatten().is_some_and(|name| name.starts_with("bpf_trace_run"));
-    if !program || !called {
+    if own == 0 || !called {
         return 0;
     }
     let glue = |name: Option<&str>| {
         name.is_some_and(|n| n.starts_with("__bpf_trace_") || n.starts_with("__traceiter_"))
     };
-    2 + names.take_while(|name| glue(*name)).count()
+    own + 1 + names.take_while(|name| glue(*name)).count()
 }
 
 #[cfg(test)]
@@ -78,6 +82,7 @@ mod tests {
         assert_eq!(count(&["bpf_prog_1234_tw_stacks", "bpf_trace_run2", "syscall_trace_enter"]), 2);
         assert_eq!(count(&["?", "bpf_trace_run2", "__traceiter_sys_enter", "syscall_trace_enter"]), 3);
         assert_eq!(count(&["?", "bpf_trace_run2"]), 2);
+        assert_eq!(count(&["bpf_prog_1_a", "bpf_prog_1_a", "bpf_trace_run2", "syscall_trace_enter"]), 3);
         // What is called in the same place, but is what was asked for.
         assert_eq!(count(&["migrate_disable", "bpf_trace_run2", "syscall_trace_enter"]), 0);
         assert_eq!(count(&["bpf_trace_run2", "syscall_trace_enter"]), 0);
