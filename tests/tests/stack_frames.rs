@@ -91,7 +91,7 @@ fn root_stack_frames_system_calls() {
         assert!(!stack.is_empty(), "{pattern}");
         let own = ["bpf_", "__bpf_", "__traceiter_", "[unknown]"];
         assert!(!own.iter().any(|n| stack[0].starts_with(n)), "{pattern}: {stack:#?}");
-        assert!(stack.iter().any(|f| f.contains("do_syscall_64")), "{pattern}: {stack:#?}");
+        assert!(stack.iter().any(|f| f.contains("entry_SYSCALL_64")), "{pattern}: {stack:#?}");
     }
 }
 

@@ -39,6 +39,20 @@ pub(crate) fn attach(
     Ok(())
 }
 
+/// Whether a program on the perf event of a system call's tracepoint can take the kernel's stack: before Linux 6.12 it
+/// is given the registers of user space. Where it can, the raw tracepoint is the worse way: since Linux 6.13 it may be
+/// preempted inside the program, and what other tasks on the processor do meanwhile is missed.
+///
+/// The release is asked because the kernel gives no other answer: nothing fails, the stacks are empty.
+pub(crate) fn events_have_kernel_stacks() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= (6, 12),
+        _ => true,
+    }
+}
+
 /// An array whose one value holds the target of each number, and a number that no target has in the holes.
 fn table(first: u32, calls: &[u32]) -> Result<Map> {
     let mut slots = vec![u32::MAX; SYSCALLS as usize];

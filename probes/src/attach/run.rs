@@ -96,9 +96,8 @@ impl Attached {
                     tracepoint::attach(&mut attached, targets, *first, ids, programs)?;
                 }
                 Group::Syscalls { exit, first, calls } => {
-                    // Before Linux 6.12 a program on such a tracepoint is given the registers of user space, and so
-                    // no kernel stack.
-                    let raw = calls.len() > 2 || programs.takes_kernel_stacks();
+                    let raw = calls.len() > 2
+                        || (programs.takes_kernel_stacks() && !raw_syscalls::events_have_kernel_stacks());
                     if mode != AttachMode::Tracepoint && (raw || mode == AttachMode::RawSyscalls) {
                         raw_syscalls::attach(&mut attached, *exit, *first, calls, programs)?;
                     } else {
