@@ -60,12 +60,9 @@ const BOOTS: u32 = 3;
 /// The arguments that all guests share. KVM is used only on demand (`TRACEWELL_ACCEL=kvm`): a machine that
 /// has the device is often itself a guest in which it does not work.
 fn qemu(kernel: &Kernel, initrd: &Path, memory: u32, append: &str) -> Command {
-    // QEMU 7.2 emulates two things badly enough to bring a tenth of the guests down: the 16-byte compare-and-exchange
-    // with which the slab allocator keeps its free lists, and code that one processor patches while another runs it
-    // (a breakpoint is still seen after the kernel took it away). So there is no CX16, and the processors take turns.
-    let accel = std::env::var("TRACEWELL_ACCEL").unwrap_or_else(|_| "tcg,thread=single".to_owned());
-    let cpu = if accel.starts_with("kvm") { "host" } else { "max,-cx16" };
-    let mut command = Command::new("qemu-system-x86_64");
+    let accel = std::env::var("TRACEWELL_ACCEL").unwrap_or_else(|_| "tcg".to_owned());
+    let cpu = if accel.starts_with("kvm") { "host" } else { "max" };
+    let mut command = Command::new("tests/qemu");
     command.args(["-accel", &accel, "-cpu", cpu, "-smp", "2", "-m", &memory.to_string()]);
     command.args(["-display", "none", "-no-reboot", "-nic", "none", "-nodefaults"]);
     command.arg("-kernel").arg(kernel.folder.join("vmlinuz")).arg("-initrd").arg(initrd);
@@ -108,7 +105,7 @@ fn run_once(kernel: &Kernel, initrd: &Path, folder: &Path, limits: Limits) -> Re
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|e| format!("qemu-system-x86_64 could not be started: {e}"))?;
+        .map_err(|e| format!("tests/qemu could not be started: {e}"))?;
     let mut guest = Running { child };
     let ended = guest.wait(&[&console, &results], limits, started);
     let took = started.elapsed();
@@ -142,7 +139,7 @@ pub fn shell(kernel: &Kernel, initrd: &Path, memory: u32) -> Result<ExitStatus, 
         "-serial",
         "null",
     ]);
-    command.status().map_err(|e| format!("qemu-system-x86_64 could not be started: {e}"))
+    command.status().map_err(|e| format!("tests/qemu could not be started: {e}"))
 }
 
 /// A QEMU that does not outlive us.

@@ -30,6 +30,8 @@ pub struct Content<'a> {
     pub workload_dynamic: &'a Path,
     /// Where cargo put the tracer for these test binaries: cargo tells a package's own tests of that path.
     pub tracewell_built: &'a Path,
+    /// Pages whose commands are tested; they get the same absolute paths.
+    pub pages: &'a [PathBuf],
     /// The tests to run.
     pub suites: &'a [Suite],
     /// How long one suite may take, seconds.
@@ -38,6 +40,11 @@ pub struct Content<'a> {
 
 /// The folders under which file systems are mounted, and those that programs expect.
 const FOLDERS: [&str; 9] = ["proc", "sys", "dev", "tmp", "run", "root", "mnt", "var", "etc"];
+
+/// Programs of the machine that builds, each with its libraries, where busybox's are different or too small: tests
+/// trace them, or run the tracer under them.
+const PROGRAMS: [&str; 10] =
+    ["cat", "dd", "env", "head", "ls", "setpriv", "sleep", "taskset", "true", "unshare"];
 
 /// The parts that all kernels share.
 ///
@@ -64,9 +71,15 @@ pub fn common(content: &Content<'_>) -> Result<Vec<u8>, String> {
     archive.symlink(built.trim_start_matches('/'), "/bin/tracewell");
     add(&mut archive, "bin/workload", content.workload)?;
     add(&mut archive, "bin/workload-dynamic", content.workload_dynamic)?;
-    for library in libraries(content.workload_dynamic)? {
-        let inside = library.to_string_lossy().trim_start_matches('/').to_owned();
-        add(&mut archive, &inside, &library)?;
+    add_libraries(&mut archive, content.workload_dynamic)?;
+    for name in PROGRAMS {
+        let places = [Path::new("/usr/bin").join(name), Path::new("/bin").join(name)];
+        let from = places.iter().find(|p| p.exists()).ok_or_else(|| format!("no program {name} here"))?;
+        add(&mut archive, &format!("usr/bin/{name}"), from)?;
+        add_libraries(&mut archive, from)?;
+    }
+    for page in content.pages {
+        add(&mut archive, page.to_string_lossy().trim_start_matches('/'), page)?;
     }
     let mut script = String::new();
     for suite in content.suites {
@@ -100,6 +113,13 @@ fn add(archive: &mut Archive, inside: &str, from: &Path) -> Result<(), String> {
     Ok(())
 }
 
+fn add_libraries(archive: &mut Archive, program: &Path) -> Result<(), String> {
+    for library in libraries(program)? {
+        add(archive, library.to_string_lossy().trim_start_matches('/'), &library)?;
+    }
+    Ok(())
+}
+
 /// The shared libraries and the loader of a dynamic program, as its loader itself names them.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>, String> {
     let out = Command::new("ldd").arg(program).output().map_err(|e| format!("ldd: {e}"))?;
@@ -112,7 +132,7 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>, String> {
 /// PID 1. What the machine reads goes to the second serial port; the first one is the console.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/root TERM=linux RUST_BACKTRACE=1
+export PATH=/usr/bin:/bin HOME=/root TERM=linux RUST_BACKTRACE=1
 export TRACEWELL_GUEST=1 TRACEWELL_BIN=/bin/tracewell TRACEWELL_WORKLOAD=/bin/workload
 export TRACEWELL_WORKLOAD_DYNAMIC=/bin/workload-dynamic
 mount -t proc proc /proc
@@ -120,7 +140,6 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm /sys/fs/cgroup
 mount -t devpts devpts /dev/pts
-mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
 mount -t tmpfs shm /dev/shm
 mount -t tracefs nodev /sys/kernel/tracing

@@ -211,11 +211,7 @@ fn on_host(root: &Path, options: &Options, skips: &Table, report: &mut Report) -
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let at = Where { host: true, release: release.trim() };
     let built = build::cargo(root, Mode::Host, &options.cargo_test())?;
-    let programs = build::cargo(
-        root,
-        Mode::Host,
-        &["build", "--workspace", "--bin", "tracewell", "--bin", "workload", "-q"],
-    )?;
+    let programs = programs(root, true)?;
     for binary in &built.tests {
         let tests: Vec<String> =
             binary.tests()?.into_iter().filter(|t| options.wants(t) && !begins(t, "guest_")).collect();
@@ -249,19 +245,15 @@ fn run_here(
     binary: &TestBinary,
     tests: &[String],
     threads: &str,
-    programs: &Built,
+    programs: &Programs,
 ) -> Result<(String, Option<i32>), String> {
     let mut command = Command::new("timeout");
     command.args(["-s", "KILL", &SUITE_SECONDS.to_string()]).arg(&binary.path);
     command.args(["--show-output", "--exact", "--test-threads", threads]).args(tests);
     command.current_dir(&binary.package).env("CARGO_MANIFEST_DIR", &binary.package);
-    for (variable, program) in [
-        ("TRACEWELL_BIN", "tracewell"),
-        ("TRACEWELL_WORKLOAD", "workload"),
-        ("TRACEWELL_WORKLOAD_DYNAMIC", "workload"),
-    ] {
-        command.env(variable, programs.program(program)?);
-    }
+    command.env("TRACEWELL_BIN", programs.host.program("tracewell")?);
+    command.env("TRACEWELL_WORKLOAD", programs.guest.program("workload")?);
+    command.env("TRACEWELL_WORKLOAD_DYNAMIC", programs.host.program("workload")?);
     // One pipe for both, so that lines stay in their order.
     let (mut reader, writer) = std::io::pipe().map_err(|e| format!("pipe: {e}"))?;
     let copy = writer.try_clone().map_err(|e| format!("pipe: {e}"))?;
@@ -304,7 +296,7 @@ fn doc_tests(root: &Path, report: &mut Report) {
     report.add("host/doc-tests", &outcome);
 }
 
-/// What guests need that is not a test.
+/// What tests trace and run: with frame pointers for the guests, linked with the C library for here.
 struct Programs {
     guest: Built,
     host: Built,
@@ -327,13 +319,18 @@ fn programs(root: &Path, quick: bool) -> Result<Programs, String> {
     Ok(Programs { guest, host, release })
 }
 
-fn archive(programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>, String> {
+fn archive(root: &Path, programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>, String> {
+    let mut pages: Vec<PathBuf> = fs::read_dir(root.join("docs"))
+        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
+        .map_err(|e| format!("docs: {e}"))?;
+    pages.retain(|page| page.extension().is_some_and(|e| e == "md"));
     initramfs::common(&Content {
         busybox: Path::new("/bin/busybox"),
         tracewell: programs.release.as_ref().unwrap_or(&programs.guest).program("tracewell")?,
         tracewell_built: programs.guest.program("tracewell")?,
         workload: programs.guest.program("workload")?,
         workload_dynamic: programs.host.program("workload")?,
+        pages: &pages,
         suites,
         suite_seconds: SUITE_SECONDS,
     })
@@ -388,7 +385,7 @@ fn in_guests(
     if suites.is_empty() {
         return Err("no test of that name runs in a guest; tests/run --list prints their names".to_owned());
     }
-    let common = archive(&programs(root, options.quick)?, &suites)?;
+    let common = archive(root, &programs(root, options.quick)?, &suites)?;
     let names: Vec<&str> = kernels.iter().map(|k| k.series.as_str()).collect();
     stage(&format!("guests: {}", names.join(", ")));
 
@@ -473,7 +470,7 @@ fn shell(root: &Path, options: &Options, kernel: &Kernel) -> Result<bool, String
     stage("building for the guest");
     let began = Instant::now();
     let suites = if options.everything() { Vec::new() } else { guest_suites(root, options)? };
-    let common = archive(&programs(root, true)?, &suites)?;
+    let common = archive(root, &programs(root, true)?, &suites)?;
     let initrd = write_initrd(&folder(root, kernel), &common, kernel)?;
     println!("built in {:.1} s; booting", began.elapsed().as_secs_f64());
     guest::shell(kernel, &initrd, MEMORY).map(|status| status.success())
