@@ -43,8 +43,9 @@ const FOLDERS: [&str; 9] = ["proc", "sys", "dev", "tmp", "run", "root", "mnt", "
 
 /// Programs of the machine that builds, each with its libraries, where busybox's are different or too small: tests
 /// trace them, or run the tracer under them.
-const PROGRAMS: [&str; 10] =
-    ["cat", "dd", "env", "head", "ls", "setpriv", "sleep", "taskset", "true", "unshare"];
+/// (busybox's shell is among these: it takes its own programs before those of PATH.)
+const PROGRAMS: [&str; 11] =
+    ["cat", "dd", "env", "head", "ls", "setpriv", "sh", "sleep", "taskset", "true", "unshare"];
 
 /// The parts that all kernels share.
 ///
