@@ -113,8 +113,8 @@ fn hint(call: &str, errno: Errno) -> &'static str {
              in a container also check its seccomp profile and the kernel's lockdown mode"
         }
         (Errno::EPERM | Errno::EACCES, _, true) => {
-            "; run as root, or with CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8), \
-             or lower the sysctl kernel.perf_event_paranoid"
+            "; run as root, or with CAP_PERFMON (CAP_SYS_ADMIN before Linux 5.8, and on some distributions' kernels where \
+             kernel.perf_event_paranoid is above 2), or lower the sysctl kernel.perf_event_paranoid"
         }
         (Errno::ENOSYS, true, _) => "; the kernel was built without CONFIG_BPF_SYSCALL",
         (Errno::ENOSYS, _, true) => "; the kernel was built without CONFIG_PERF_EVENTS",
