@@ -228,8 +228,8 @@ pub fn is_broken_pipe(e: &anyhow::Error) -> bool {
 pub fn recursion(count: u64) -> Missed {
     Missed {
         key: "recursion",
-        text: "were missed by the kernel because another probe was being handled on the same processor; trace \
-               fewer functions",
+        text: "were missed by the kernel because another probe was being handled, or was preempted, on the same \
+               processor; trace fewer functions, or a function in place of a system call's tracepoint",
         count,
     }
 }
