@@ -16,6 +16,9 @@ use crate::filter::PidNs;
 const ATTEMPTS: u64 = 4;
 /// Scratch elements on each processor, for tasks that preempt each other inside the program.
 pub(crate) const SCRATCH_SLOTS: u32 = 4;
+/// Kernel frames that are asked for at first. The helper clears what it does not fill, which takes longer than most
+/// stacks do; only one that fills this is taken again in full. User stacks are deeper, and dearer to take twice.
+const FIRST_FRAMES: u32 = 32;
 /// `BPF_F_USER_STACK`.
 const USER_STACK: i32 = 1 << 8;
 /// An odd number without pattern, for mixing.
@@ -113,15 +116,14 @@ pub(crate) fn program(frame: &Frame<'_>, layout: &Layout) -> Result<Program, Bui
     }
     b.store_imm(Size::DW, R8, Layout::COUNT as i16, 1).store_imm(Size::DW, R8, Layout::LENS as i16, 0);
     for (len, at, flags) in layout.parts() {
-        let taken = b.label();
-        b.mov(R1, R6)
-            .mov(R2, R8)
-            .add_imm(R2, at.into())
-            .mov_imm(R3, layout.frames.cast_signed() * 8)
-            .mov_imm(R4, flags);
-        b.call(Helper::GET_STACK);
+        let (complete, taken) = (b.label(), b.label());
+        if flags != USER_STACK && layout.frames > FIRST_FRAMES {
+            get_stack(b, at, FIRST_FRAMES, flags);
+            b.jne_imm(R0, FIRST_FRAMES.cast_signed() * 8, complete);
+        }
+        get_stack(b, at, layout.frames, flags);
         // No such part, as of a kernel thread.
-        b.jsge_imm(R0, 0, taken).mov_imm(R0, 0).bind(taken).store(Size::W, R8, len, R0);
+        b.bind(complete).jsge_imm(R0, 0, taken).mov_imm(R0, 0).bind(taken).store(Size::W, R8, len, R0);
     }
     hash(b, layout);
     b.store(Size::DW, R10, KEY, R9);
@@ -151,6 +153,12 @@ pub(crate) fn program(frame: &Frame<'_>, layout: &Layout) -> Result<Program, Bui
     }
     b.bind(out).mov_imm(R0, 0).exit();
     b.finish()
+}
+
+/// `r0 = bytes of the stack`, written to that offset of the entry; negative if there is none.
+fn get_stack(b: &mut Builder, at: i16, frames: u32, flags: i32) {
+    b.mov(R1, R6).mov(R2, R8).add_imm(R2, at.into()).mov_imm(R3, frames.cast_signed() * 8).mov_imm(R4, flags);
+    b.call(Helper::GET_STACK);
 }
 
 /// `r0 = entry under the key`, or 0.

@@ -215,7 +215,7 @@ fn kernel_stacks_of_one_kprobe() {
             5: r2 = r10
             6: r2 += -24
             7: call bpf_map_lookup_elem#1
-            8: if r0 == 0x0 goto pc+212
+            8: if r0 == 0x0 goto pc+219
             9: r8 = r0
             10: r8 += 8
             11: *(u64 *)(r8 +0) = 1
@@ -223,196 +223,203 @@ fn kernel_stacks_of_one_kprobe() {
             13: r1 = r6
             14: r2 = r8
             15: r2 += 16
-            16: r3 = 1016
+            16: r3 = 256
             17: r4 = 0
             18: call bpf_get_stack#67
-            19: if r0 s>= 0x0 goto pc+1
-            20: r0 = 0
-            21: *(u32 *)(r8 +8) = r0
-            22: r9 = *(u64 *)(r8 +8)
-            23: r4 = 0x9e3779b97f4a7c15
-            25: r3 = *(u32 *)(r8 +8)
-            26: if r3 > 0x3f8 goto pc+9
-            27: r1 = 0
-            28: if r3 <= r1 goto pc+7
-            29: r2 = r8
-            30: r2 += r1
-            31: r2 = *(u64 *)(r2 +16)
-            32: r9 *= r4
-            33: r9 += r2
-            34: r1 += 8
-            35: goto pc-8
-            36: r1 = r9
-            37: r1 >>= 32
-            38: r9 ^= r1
+            19: if r0 != 0x100 goto pc+6
+            20: r1 = r6
+            21: r2 = r8
+            22: r2 += 16
+            23: r3 = 1016
+            24: r4 = 0
+            25: call bpf_get_stack#67
+            26: if r0 s>= 0x0 goto pc+1
+            27: r0 = 0
+            28: *(u32 *)(r8 +8) = r0
+            29: r9 = *(u64 *)(r8 +8)
+            30: r4 = 0x9e3779b97f4a7c15
+            32: r3 = *(u32 *)(r8 +8)
+            33: if r3 > 0x3f8 goto pc+9
+            34: r1 = 0
+            35: if r3 <= r1 goto pc+7
+            36: r2 = r8
+            37: r2 += r1
+            38: r2 = *(u64 *)(r2 +16)
             39: r9 *= r4
-            40: *(u64 *)(r10 -16) = r9
-            41: r1 = map[id:0]
-            43: r2 = r10
-            44: r2 += -16
-            45: call bpf_map_lookup_elem#1
-            46: if r0 != 0x0 goto pc+14
-            47: r1 = map[id:0]
-            49: r2 = r10
-            50: r2 += -16
-            51: r3 = r8
-            52: r4 = 1
-            53: call bpf_map_update_elem#2
-            54: if r0 == 0x0 goto pc+166
-            55: r1 = map[id:0]
-            57: r2 = r10
-            58: r2 += -16
-            59: call bpf_map_lookup_elem#1
-            60: if r0 == 0x0 goto pc+151
-            61: r1 = *(u64 *)(r8 +8)
-            62: r2 = *(u64 *)(r0 +8)
-            63: if r1 != r2 goto pc+16
-            64: r3 = *(u32 *)(r8 +8)
-            65: if r3 > 0x3f8 goto pc+11
-            66: r1 = 0
-            67: if r3 <= r1 goto pc+9
-            68: r2 = r8
-            69: r2 += r1
-            70: r2 = *(u64 *)(r2 +16)
-            71: r4 = r0
-            72: r4 += r1
-            73: r4 = *(u64 *)(r4 +16)
-            74: if r2 != r4 goto pc+5
-            75: r1 += 8
-            76: goto pc-10
-            77: r1 = 1
-            78: lock *(u64 *)(r0 +0) += r1
-            79: goto pc+141
-            80: r1 = *(u64 *)(r10 -16)
-            81: r2 = 0x9e3779b97f4a7c15
-            83: r1 += r2
-            84: *(u64 *)(r10 -16) = r1
-            85: r1 = map[id:0]
-            87: r2 = r10
-            88: r2 += -16
-            89: call bpf_map_lookup_elem#1
-            90: if r0 != 0x0 goto pc+14
-            91: r1 = map[id:0]
-            93: r2 = r10
-            94: r2 += -16
-            95: r3 = r8
-            96: r4 = 1
-            97: call bpf_map_update_elem#2
-            98: if r0 == 0x0 goto pc+122
-            99: r1 = map[id:0]
-            101: r2 = r10
-            102: r2 += -16
-            103: call bpf_map_lookup_elem#1
-            104: if r0 == 0x0 goto pc+107
-            105: r1 = *(u64 *)(r8 +8)
-            106: r2 = *(u64 *)(r0 +8)
-            107: if r1 != r2 goto pc+16
-            108: r3 = *(u32 *)(r8 +8)
-            109: if r3 > 0x3f8 goto pc+11
-            110: r1 = 0
-            111: if r3 <= r1 goto pc+9
-            112: r2 = r8
-            113: r2 += r1
-            114: r2 = *(u64 *)(r2 +16)
-            115: r4 = r0
-            116: r4 += r1
-            117: r4 = *(u64 *)(r4 +16)
-            118: if r2 != r4 goto pc+5
-            119: r1 += 8
-            120: goto pc-10
-            121: r1 = 1
-            122: lock *(u64 *)(r0 +0) += r1
-            123: goto pc+97
-            124: r1 = *(u64 *)(r10 -16)
-            125: r2 = 0x9e3779b97f4a7c15
-            127: r1 += r2
-            128: *(u64 *)(r10 -16) = r1
-            129: r1 = map[id:0]
-            131: r2 = r10
-            132: r2 += -16
-            133: call bpf_map_lookup_elem#1
-            134: if r0 != 0x0 goto pc+14
-            135: r1 = map[id:0]
-            137: r2 = r10
-            138: r2 += -16
-            139: r3 = r8
-            140: r4 = 1
-            141: call bpf_map_update_elem#2
-            142: if r0 == 0x0 goto pc+78
-            143: r1 = map[id:0]
-            145: r2 = r10
-            146: r2 += -16
-            147: call bpf_map_lookup_elem#1
-            148: if r0 == 0x0 goto pc+63
-            149: r1 = *(u64 *)(r8 +8)
-            150: r2 = *(u64 *)(r0 +8)
-            151: if r1 != r2 goto pc+16
-            152: r3 = *(u32 *)(r8 +8)
-            153: if r3 > 0x3f8 goto pc+11
-            154: r1 = 0
-            155: if r3 <= r1 goto pc+9
-            156: r2 = r8
-            157: r2 += r1
-            158: r2 = *(u64 *)(r2 +16)
-            159: r4 = r0
-            160: r4 += r1
-            161: r4 = *(u64 *)(r4 +16)
-            162: if r2 != r4 goto pc+5
-            163: r1 += 8
-            164: goto pc-10
-            165: r1 = 1
-            166: lock *(u64 *)(r0 +0) += r1
-            167: goto pc+53
-            168: r1 = *(u64 *)(r10 -16)
-            169: r2 = 0x9e3779b97f4a7c15
-            171: r1 += r2
-            172: *(u64 *)(r10 -16) = r1
-            173: r1 = map[id:0]
-            175: r2 = r10
-            176: r2 += -16
-            177: call bpf_map_lookup_elem#1
-            178: if r0 != 0x0 goto pc+14
-            179: r1 = map[id:0]
-            181: r2 = r10
-            182: r2 += -16
-            183: r3 = r8
-            184: r4 = 1
-            185: call bpf_map_update_elem#2
-            186: if r0 == 0x0 goto pc+34
-            187: r1 = map[id:0]
-            189: r2 = r10
-            190: r2 += -16
-            191: call bpf_map_lookup_elem#1
-            192: if r0 == 0x0 goto pc+19
-            193: r1 = *(u64 *)(r8 +8)
-            194: r2 = *(u64 *)(r0 +8)
-            195: if r1 != r2 goto pc+16
-            196: r3 = *(u32 *)(r8 +8)
-            197: if r3 > 0x3f8 goto pc+11
-            198: r1 = 0
-            199: if r3 <= r1 goto pc+9
-            200: r2 = r8
-            201: r2 += r1
-            202: r2 = *(u64 *)(r2 +16)
-            203: r4 = r0
-            204: r4 += r1
-            205: r4 = *(u64 *)(r4 +16)
-            206: if r2 != r4 goto pc+5
-            207: r1 += 8
-            208: goto pc-10
-            209: r1 = 1
-            210: lock *(u64 *)(r0 +0) += r1
-            211: goto pc+9
-            212: *(u32 *)(r10 -32) = 0
-            213: r1 = map[id:4]
-            215: r2 = r10
-            216: r2 += -32
-            217: call bpf_map_lookup_elem#1
-            218: if r0 == 0x0 goto pc+2
-            219: r1 = 1
-            220: lock *(u64 *)(r0 +0) += r1
-            221: r0 = 0
-            222: exit
+            40: r9 += r2
+            41: r1 += 8
+            42: goto pc-8
+            43: r1 = r9
+            44: r1 >>= 32
+            45: r9 ^= r1
+            46: r9 *= r4
+            47: *(u64 *)(r10 -16) = r9
+            48: r1 = map[id:0]
+            50: r2 = r10
+            51: r2 += -16
+            52: call bpf_map_lookup_elem#1
+            53: if r0 != 0x0 goto pc+14
+            54: r1 = map[id:0]
+            56: r2 = r10
+            57: r2 += -16
+            58: r3 = r8
+            59: r4 = 1
+            60: call bpf_map_update_elem#2
+            61: if r0 == 0x0 goto pc+166
+            62: r1 = map[id:0]
+            64: r2 = r10
+            65: r2 += -16
+            66: call bpf_map_lookup_elem#1
+            67: if r0 == 0x0 goto pc+151
+            68: r1 = *(u64 *)(r8 +8)
+            69: r2 = *(u64 *)(r0 +8)
+            70: if r1 != r2 goto pc+16
+            71: r3 = *(u32 *)(r8 +8)
+            72: if r3 > 0x3f8 goto pc+11
+            73: r1 = 0
+            74: if r3 <= r1 goto pc+9
+            75: r2 = r8
+            76: r2 += r1
+            77: r2 = *(u64 *)(r2 +16)
+            78: r4 = r0
+            79: r4 += r1
+            80: r4 = *(u64 *)(r4 +16)
+            81: if r2 != r4 goto pc+5
+            82: r1 += 8
+            83: goto pc-10
+            84: r1 = 1
+            85: lock *(u64 *)(r0 +0) += r1
+            86: goto pc+141
+            87: r1 = *(u64 *)(r10 -16)
+            88: r2 = 0x9e3779b97f4a7c15
+            90: r1 += r2
+            91: *(u64 *)(r10 -16) = r1
+            92: r1 = map[id:0]
+            94: r2 = r10
+            95: r2 += -16
+            96: call bpf_map_lookup_elem#1
+            97: if r0 != 0x0 goto pc+14
+            98: r1 = map[id:0]
+            100: r2 = r10
+            101: r2 += -16
+            102: r3 = r8
+            103: r4 = 1
+            104: call bpf_map_update_elem#2
+            105: if r0 == 0x0 goto pc+122
+            106: r1 = map[id:0]
+            108: r2 = r10
+            109: r2 += -16
+            110: call bpf_map_lookup_elem#1
+            111: if r0 == 0x0 goto pc+107
+            112: r1 = *(u64 *)(r8 +8)
+            113: r2 = *(u64 *)(r0 +8)
+            114: if r1 != r2 goto pc+16
+            115: r3 = *(u32 *)(r8 +8)
+            116: if r3 > 0x3f8 goto pc+11
+            117: r1 = 0
+            118: if r3 <= r1 goto pc+9
+            119: r2 = r8
+            120: r2 += r1
+            121: r2 = *(u64 *)(r2 +16)
+            122: r4 = r0
+            123: r4 += r1
+            124: r4 = *(u64 *)(r4 +16)
+            125: if r2 != r4 goto pc+5
+            126: r1 += 8
+            127: goto pc-10
+            128: r1 = 1
+            129: lock *(u64 *)(r0 +0) += r1
+            130: goto pc+97
+            131: r1 = *(u64 *)(r10 -16)
+            132: r2 = 0x9e3779b97f4a7c15
+            134: r1 += r2
+            135: *(u64 *)(r10 -16) = r1
+            136: r1 = map[id:0]
+            138: r2 = r10
+            139: r2 += -16
+            140: call bpf_map_lookup_elem#1
+            141: if r0 != 0x0 goto pc+14
+            142: r1 = map[id:0]
+            144: r2 = r10
+            145: r2 += -16
+            146: r3 = r8
+            147: r4 = 1
+            148: call bpf_map_update_elem#2
+            149: if r0 == 0x0 goto pc+78
+            150: r1 = map[id:0]
+            152: r2 = r10
+            153: r2 += -16
+            154: call bpf_map_lookup_elem#1
+            155: if r0 == 0x0 goto pc+63
+            156: r1 = *(u64 *)(r8 +8)
+            157: r2 = *(u64 *)(r0 +8)
+            158: if r1 != r2 goto pc+16
+            159: r3 = *(u32 *)(r8 +8)
+            160: if r3 > 0x3f8 goto pc+11
+            161: r1 = 0
+            162: if r3 <= r1 goto pc+9
+            163: r2 = r8
+            164: r2 += r1
+            165: r2 = *(u64 *)(r2 +16)
+            166: r4 = r0
+            167: r4 += r1
+            168: r4 = *(u64 *)(r4 +16)
+            169: if r2 != r4 goto pc+5
+            170: r1 += 8
+            171: goto pc-10
+            172: r1 = 1
+            173: lock *(u64 *)(r0 +0) += r1
+            174: goto pc+53
+            175: r1 = *(u64 *)(r10 -16)
+            176: r2 = 0x9e3779b97f4a7c15
+            178: r1 += r2
+            179: *(u64 *)(r10 -16) = r1
+            180: r1 = map[id:0]
+            182: r2 = r10
+            183: r2 += -16
+            184: call bpf_map_lookup_elem#1
+            185: if r0 != 0x0 goto pc+14
+            186: r1 = map[id:0]
+            188: r2 = r10
+            189: r2 += -16
+            190: r3 = r8
+            191: r4 = 1
+            192: call bpf_map_update_elem#2
+            193: if r0 == 0x0 goto pc+34
+            194: r1 = map[id:0]
+            196: r2 = r10
+            197: r2 += -16
+            198: call bpf_map_lookup_elem#1
+            199: if r0 == 0x0 goto pc+19
+            200: r1 = *(u64 *)(r8 +8)
+            201: r2 = *(u64 *)(r0 +8)
+            202: if r1 != r2 goto pc+16
+            203: r3 = *(u32 *)(r8 +8)
+            204: if r3 > 0x3f8 goto pc+11
+            205: r1 = 0
+            206: if r3 <= r1 goto pc+9
+            207: r2 = r8
+            208: r2 += r1
+            209: r2 = *(u64 *)(r2 +16)
+            210: r4 = r0
+            211: r4 += r1
+            212: r4 = *(u64 *)(r4 +16)
+            213: if r2 != r4 goto pc+5
+            214: r1 += 8
+            215: goto pc-10
+            216: r1 = 1
+            217: lock *(u64 *)(r0 +0) += r1
+            218: goto pc+9
+            219: *(u32 *)(r10 -32) = 0
+            220: r1 = map[id:4]
+            222: r2 = r10
+            223: r2 += -32
+            224: call bpf_map_lookup_elem#1
+            225: if r0 == 0x0 goto pc+2
+            226: r1 = 1
+            227: lock *(u64 *)(r0 +0) += r1
+            228: r0 = 0
+            229: exit
         "#]],
     );
 }
