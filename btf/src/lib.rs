@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod ext;
 mod index;
 mod query;
 mod reader;

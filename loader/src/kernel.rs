@@ -1,0 +1,1 @@
+//! The running kernel: its types, modules, configuration and symbols.
