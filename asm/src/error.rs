@@ -1,16 +1,14 @@
 //! What can be wrong with instructions read and with programs built.
 
+use std::fmt;
+
 use crate::{Isa, Size};
-use thiserror::Error;
 
 /// Why [`Builder::finish`](crate::Builder::finish), encoding or map resolution refused.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A jump or call names a label that was never bound.
-    #[error(
-        "instruction {insn} refers to label {label}, which is never bound; call `bind` where it shall point"
-    )]
     UnboundLabel {
         /// Instruction word that refers to the label.
         insn: usize,
@@ -18,7 +16,6 @@ pub enum BuildError {
         label: usize,
     },
     /// A label was bound a second time.
-    #[error("label {label} is bound again at instruction {insn}; use a new label for each place")]
     LabelBoundTwice {
         /// Position of the second binding, counted in calls of the builder.
         insn: usize,
@@ -26,7 +23,6 @@ pub enum BuildError {
         label: usize,
     },
     /// A label comes from another builder.
-    #[error("instruction {insn} uses label {label}, which this builder did not make")]
     ForeignLabel {
         /// Position in calls of the builder.
         insn: usize,
@@ -34,10 +30,6 @@ pub enum BuildError {
         label: usize,
     },
     /// A jump does not fit 16 bits and the instruction set level has no long jump.
-    #[error(
-        "the jump at instruction {insn} spans {distance} instructions, more than 16 bits hold, and ISA {isa:?} has no \
-         long jump; shorten the program or build with Isa::V4"
-    )]
     JumpTooFar {
         /// Instruction word of the jump.
         insn: usize,
@@ -47,7 +39,6 @@ pub enum BuildError {
         isa: Isa,
     },
     /// An instruction needs a higher instruction set level than the builder was made for.
-    #[error("instruction {insn} needs ISA {needs:?} but the builder is limited to {isa:?}; {instead}")]
     NeedsIsa {
         /// Instruction word.
         insn: usize,
@@ -59,7 +50,6 @@ pub enum BuildError {
         instead: &'static str,
     },
     /// The instruction does not exist in this size.
-    #[error("{what} does not exist for {size:?} operands; allowed: {allowed}")]
     Size {
         /// Kind of instruction.
         what: &'static str,
@@ -69,9 +59,6 @@ pub enum BuildError {
         allowed: &'static str,
     },
     /// A map reference lies outside the list of file descriptors.
-    #[error(
-        "instruction {insn} refers to map {map}, but the list given ends before it (length {given}); add its file descriptor"
-    )]
     NoSuchMap {
         /// Instruction word.
         insn: usize,
@@ -81,9 +68,6 @@ pub enum BuildError {
         given: usize,
     },
     /// A file descriptor in the list is negative.
-    #[error(
-        "map {map}, used by instruction {insn}, has the invalid file descriptor {fd}; create the map first"
-    )]
     BadMapFd {
         /// Instruction word.
         insn: usize,
@@ -95,14 +79,12 @@ pub enum BuildError {
 }
 
 /// Why words are not an instruction, with the rule of the encoding that they break.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// There are no words to decode.
-    #[error("no instruction word left to decode")]
     Empty,
     /// No instruction has this opcode.
-    #[error("opcode {opcode:#04x} is no instruction: {why}")]
     UnknownOpcode {
         /// The opcode byte.
         opcode: u8,
@@ -110,7 +92,6 @@ pub enum DecodeError {
         why: &'static str,
     },
     /// A register number above 10.
-    #[error("opcode {opcode:#04x}: {field} register {number} does not exist, registers are r0 to r10")]
     BadRegister {
         /// The opcode byte.
         opcode: u8,
@@ -120,7 +101,6 @@ pub enum DecodeError {
         number: u8,
     },
     /// A field the instruction does not use is not zero.
-    #[error("opcode {opcode:#04x} ({what}): the {field} field is reserved and must be zero, found {value}")]
     Reserved {
         /// The opcode byte.
         opcode: u8,
@@ -132,7 +112,6 @@ pub enum DecodeError {
         value: i64,
     },
     /// A field that selects a variant holds a value that selects none.
-    #[error("opcode {opcode:#04x} ({what}): {value} is no valid {field}; allowed: {allowed}")]
     BadField {
         /// The opcode byte.
         opcode: u8,
@@ -146,12 +125,8 @@ pub enum DecodeError {
         allowed: &'static str,
     },
     /// A 64-bit immediate load without its second word.
-    #[error("opcode 0x18 (64-bit immediate load) is two words long, but its second word is missing")]
     Truncated,
     /// The second word of a 64-bit immediate load is not a bare immediate.
-    #[error(
-        "opcode 0x18 (64-bit immediate load): the second word's {field} field must be zero, found {value}"
-    )]
     BadSecondWord {
         /// The field.
         field: &'static str,
@@ -159,3 +134,77 @@ pub enum DecodeError {
         value: i64,
     },
 }
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnboundLabel { insn, label } => write!(
+                f,
+                "instruction {insn} refers to label {label}, which is never bound; call `bind` where it shall point"
+            ),
+            Self::LabelBoundTwice { insn, label } => {
+                write!(
+                    f,
+                    "label {label} is bound again at instruction {insn}; use a new label for each place"
+                )
+            }
+            Self::ForeignLabel { insn, label } => {
+                write!(f, "instruction {insn} uses label {label}, which this builder did not make")
+            }
+            Self::JumpTooFar { insn, distance, isa } => write!(
+                f,
+                "the jump at instruction {insn} spans {distance} instructions, more than 16 bits hold, and ISA {isa:?} \
+                 has no long jump; shorten the program or build with Isa::V4"
+            ),
+            Self::NeedsIsa { insn, needs, isa, instead } => {
+                write!(
+                    f,
+                    "instruction {insn} needs ISA {needs:?} but the builder is limited to {isa:?}; {instead}"
+                )
+            }
+            Self::Size { what, size, allowed } => {
+                write!(f, "{what} does not exist for {size:?} operands; allowed: {allowed}")
+            }
+            Self::NoSuchMap { insn, map, given } => write!(
+                f,
+                "instruction {insn} refers to map {map}, but the list given ends before it (length {given}); add its \
+                 file descriptor"
+            ),
+            Self::BadMapFd { insn, map, fd } => write!(
+                f,
+                "map {map}, used by instruction {insn}, has the invalid file descriptor {fd}; create the map first"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("no instruction word left to decode"),
+            Self::UnknownOpcode { opcode, why } => write!(f, "opcode {opcode:#04x} is no instruction: {why}"),
+            Self::BadRegister { opcode, field, number } => write!(
+                f,
+                "opcode {opcode:#04x}: {field} register {number} does not exist, registers are r0 to r10"
+            ),
+            Self::Reserved { opcode, what, field, value } => write!(
+                f,
+                "opcode {opcode:#04x} ({what}): the {field} field is reserved and must be zero, found {value}"
+            ),
+            Self::BadField { opcode, what, field, value, allowed } => {
+                write!(f, "opcode {opcode:#04x} ({what}): {value} is no valid {field}; allowed: {allowed}")
+            }
+            Self::Truncated => f.write_str(
+                "opcode 0x18 (64-bit immediate load) is two words long, but its second word is missing",
+            ),
+            Self::BadSecondWord { field, value } => write!(
+                f,
+                "opcode 0x18 (64-bit immediate load): the second word's {field} field must be zero, found {value}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}

@@ -1,7 +1,7 @@
 //! The crate's error type.
 
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use crate::errno::Errno;
 use crate::prog::ProgLoadError;
@@ -10,11 +10,10 @@ use crate::prog::ProgLoadError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a command could not be done: what was asked, of whom, the kernel's answer and what to do next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A system call failed.
-    #[error("{call}: {context}: {errno}{}", hint(call, *errno))]
     Sys {
         /// The call and its command, such as `bpf(BPF_MAP_CREATE)`.
         call: &'static str,
@@ -25,11 +24,9 @@ pub enum Error {
     },
 
     /// The kernel refused a program; the verifier's log is inside.
-    #[error(transparent)]
     ProgLoad(Box<ProgLoadError>),
 
     /// The kernel refused a BTF blob; its log is inside.
-    #[error("bpf(BPF_BTF_LOAD): load {len} bytes of BTF: {errno}{}", log_block(log))]
     BtfLoad {
         /// Length of the blob in bytes.
         len: usize,
@@ -40,7 +37,6 @@ pub enum Error {
     },
 
     /// This kernel cannot do what was asked, and that was found out by trying.
-    #[error("this kernel does not support {feature} (since Linux {since}): {how}")]
     Unsupported {
         /// What is missing.
         feature: &'static str,
@@ -51,14 +47,12 @@ pub enum Error {
     },
 
     /// The caller's arguments can never be right; no system call was made.
-    #[error("{what}")]
     Invalid {
         /// Which argument, what is wrong with it, and what would be right.
         what: String,
     },
 
     /// The kernel or a file under `/proc` or `/sys` answered with something that this crate cannot read.
-    #[error("{place}: {what}")]
     Unexpected {
         /// Where the answer came from.
         place: String,
@@ -67,7 +61,6 @@ pub enum Error {
     },
 
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
     File {
         /// What was tried: `read`, `open`, ...
         action: &'static str,
@@ -102,6 +95,39 @@ impl Error {
     /// Whether the kernel answered with this error number.
     pub fn is_errno(&self, errno: Errno) -> bool {
         self.errno() == Some(errno)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Sys { call, context, errno } => {
+                write!(f, "{call}: {context}: {errno}{}", hint(call, *errno))
+            }
+            Error::ProgLoad(error) => error.fmt(f),
+            Error::BtfLoad { len, errno, log } => {
+                write!(f, "bpf(BPF_BTF_LOAD): load {len} bytes of BTF: {errno}{}", log_block(log))
+            }
+            Error::Unsupported { feature, since, how } => {
+                write!(f, "this kernel does not support {feature} (since Linux {since}): {how}")
+            }
+            Error::Invalid { what } => f.write_str(what),
+            Error::Unexpected { place, what } => write!(f, "{place}: {what}"),
+            Error::File { action, path, source } => {
+                write!(f, "cannot {action} {}: {source}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Its message is this error's message already.
+            Error::ProgLoad(error) => error.source(),
+            Error::File { source, .. } => Some(source),
+            _ => None,
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Everything here works on bytes alone and never panics, whatever they hold. Numbers are in the machine's own byte order.
 
+use std::fmt;
+
 use super::counts::Counts;
 use super::sample::{Callchain, Sample};
 use super::types::{BranchSampleType, ReadFormat, SampleType};
@@ -79,10 +81,7 @@ impl RawRecord<'_> {
 }
 
 /// A record whose bytes do not hold what its type and the event's format promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a perf record of type {kind} with {len} bytes ends before its {field}: was it read with another event's format?"
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// The type of the record.
     pub kind: u32,
@@ -91,6 +90,18 @@ pub struct Malformed {
     /// What could not be read.
     pub field: &'static str,
 }
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Malformed { kind, len, field } = self;
+        write!(
+            f,
+            "a perf record of type {kind} with {len} bytes ends before its {field}: was it read with another event's format?"
+        )
+    }
+}
+
+impl std::error::Error for Malformed {}
 
 /// Borrowed bytes that are taken from the front.
 pub(super) struct Fields<'a> {
