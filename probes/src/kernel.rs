@@ -1,7 +1,7 @@
 //! What the running kernel offers: functions, symbols, modules, tracepoints, syscalls, configuration.
 
 pub mod blacklist;
-pub mod config;
+pub use loader::kernel::config;
 pub mod functions;
 pub mod kallsyms;
 pub(crate) mod lines;

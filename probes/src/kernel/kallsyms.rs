@@ -3,45 +3,17 @@
 //! Three ways to read it, from small to large: [`resolve_sorted`] names a list of addresses in one pass and keeps
 //! only those names; [`scan`] hands every line to a closure; [`Kallsyms`] is a table for many lookups over time.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use super::lines;
 use crate::error::{Error, Result};
 
-/// Where the kernel lists its symbols.
-pub const PATH: &str = "/proc/kallsyms";
+pub use loader::kernel::kallsyms::{Found, Line, PATH, parse_line};
 
 /// An address farther than this behind a symbol is in no function: there is a hole in the address space.
 const MAX_OFFSET: u64 = 1 << 20;
-
-/// One line of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// The address; 0 when the kernel hides it (`kernel.kptr_restrict`).
-    pub addr: u64,
-    /// The type letter as in nm(1): `t` and `T` are functions.
-    pub kind: u8,
-    /// The name; not necessarily UTF-8.
-    pub name: &'a [u8],
-    /// The module, without brackets; `bpf` for BPF programs.
-    pub module: Option<&'a [u8]>,
-}
-
-impl Line<'_> {
-    /// Whether this is code: `t`, `T`, and the weak `w`, `W`.
-    pub fn is_text(&self) -> bool {
-        matches!(self.kind, b't' | b'T' | b'w' | b'W')
-    }
-
-    /// Whether this is padding in front of a function, or a mapping symbol, which names no code of its own.
-    fn is_padding(&self) -> bool {
-        self.name.starts_with(b"__pfx_") || self.name.starts_with(b"__cfi_") || self.name.starts_with(b"$")
-    }
-}
 
 /// A resolved address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,71 +26,18 @@ pub struct Symbol {
     pub module: Option<String>,
 }
 
-/// Parses one line: `ffffffff81000000 T _text` with an optional tab and `[module]`. `None` for anything else.
-pub fn parse_line(line: &[u8]) -> Option<Line<'_>> {
-    let space = line.iter().take(17).position(|&b| b == b' ')?;
-    let addr = hex(line.get(..space)?)?;
-    let (&kind, rest) = line.get(space + 1..)?.split_first()?;
-    let rest = rest.strip_prefix(b" ")?;
-    let end = rest.iter().position(|&b| b == b'\t' || b == b' ').unwrap_or(rest.len());
-    let (name, tail) = rest.split_at(end);
-    if name.is_empty() {
-        return None;
-    }
-    let module =
-        tail.trim_ascii().strip_prefix(b"[").and_then(|m| m.strip_suffix(b"]")).filter(|m| !m.is_empty());
-    Some(Line { addr, kind, name, module })
-}
-
-/// Up to 16 hexadecimal digits.
-pub(crate) fn hex(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 16 {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |value, &b| {
-        let digit = match b {
-            b'0'..=b'9' => b - b'0',
-            b'a'..=b'f' => b - b'a' + 10,
-            b'A'..=b'F' => b - b'A' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u64::from(digit))
-    })
-}
-
 /// Calls `each` for every symbol of the running kernel until it breaks off.
 ///
 /// Errors: the file cannot be read.
-pub fn scan(mut each: impl FnMut(Line<'_>) -> ControlFlow<()>) -> Result<()> {
-    lines::for_each_in(Path::new(PATH), |line| parse_line(line).map_or(ControlFlow::Continue(()), &mut each))
+pub fn scan(each: impl FnMut(Line<'_>) -> ControlFlow<()>) -> Result<()> {
+    loader::kernel::kallsyms::scan(each).map_err(|source| Error::io("read", PATH, source))
 }
-
-/// A symbol that was looked for by name: which of the names, the address (0 when the kernel hides it), the type letter
-/// as in nm(1), and the module without brackets (`None` for the kernel itself).
-pub type Found = (usize, u64, u8, Option<String>);
 
 /// Every symbol with one of `names`, in the file's order.
 ///
 /// Errors: the file cannot be read. Hidden addresses are 0 here; the name alone may be what is wanted.
 pub fn find(names: &[&str]) -> Result<Vec<Found>> {
-    // There are a few hundred thousand symbols; of a name that is given twice the first counts.
-    let mut wanted: HashMap<&[u8], usize> = HashMap::with_capacity(names.len());
-    for (index, name) in names.iter().enumerate() {
-        wanted.entry(name.as_bytes()).or_insert(index);
-    }
-    let mut found = Vec::new();
-    scan(|line| {
-        let index = match names {
-            // Comparing is cheaper than hashing then.
-            [name] => (name.as_bytes() == line.name).then_some(0),
-            _ => wanted.get(line.name).copied(),
-        };
-        if let Some(index) = index {
-            found.push((index, line.addr, line.kind, line.module.map(lossy)));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(found)
+    loader::kernel::kallsyms::find(names).map_err(|source| Error::io("read", PATH, source))
 }
 
 /// Names a list of addresses in ascending order, in one pass over the file and with memory for these names only.

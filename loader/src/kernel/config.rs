@@ -1,9 +1,9 @@
-//! The running kernel's build configuration, for error messages.
+//! The running kernel's build configuration: for kconfig externs and error messages.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::lines;
 
@@ -32,20 +32,64 @@ pub enum Setting {
     Unknown,
 }
 
+/// Opens the file at `path`, decompressing as its name says; `None` where that cannot be done.
+fn open(path: &Path) -> Option<Box<dyn Read>> {
+    let file = File::open(path).ok()?;
+    if path.extension().is_none_or(|extension| extension != "gz") {
+        return Some(Box::new(file));
+    }
+    #[cfg(feature = "config-gz")]
+    return Some(Box::new(flate2::read::GzDecoder::new(file)));
+    #[cfg(not(feature = "config-gz"))]
+    None
+}
+
 /// How `option` (`CONFIG_KPROBES`) is set in the running kernel.
 pub fn setting(option: &str) -> Setting {
     for path in candidates() {
-        let Ok(file) = File::open(&path) else { continue };
-        let found = if path.extension().is_some_and(|e| e == "gz") {
-            setting_in(flate2::read::GzDecoder::new(file), option)
-        } else {
-            setting_in(file, option)
-        };
+        let Some(file) = open(&path) else { continue };
+        let found = setting_in(file, option);
         if found != Setting::Unknown {
             return found;
         }
     }
     Setting::Unknown
+}
+
+/// The values of options that are set (`y`, `m`, a number, a text in its quotes), by their names, each option once.
+/// Answers with the file that they were read from; `None` where there is none that can be read.
+///
+/// Without the feature `config-gz` a compressed `/proc/config.gz` is passed over.
+pub fn for_each_value(mut each: impl FnMut(&str, &str)) -> Option<PathBuf> {
+    for path in candidates() {
+        let Some(file) = open(&path) else { continue };
+        let mut any = false;
+        let read = values_in(file, |name, value| {
+            any = true;
+            each(name, value);
+        });
+        if read.is_ok() && any {
+            return Some(path);
+        }
+    }
+    None
+}
+
+/// Hands out the options of a configuration file that are set, with their values.
+///
+/// # Errors
+///
+/// The reader's.
+pub fn values_in(reader: impl Read, mut each: impl FnMut(&str, &str)) -> io::Result<()> {
+    lines::for_each(reader, |line| {
+        if let Ok(line) = std::str::from_utf8(line)
+            && line.starts_with("CONFIG_")
+            && let Some((name, value)) = line.trim_end().split_once('=')
+        {
+            each(name, value);
+        }
+        ControlFlow::Continue(())
+    })
 }
 
 /// A phrase for error messages: `the kernel was built without CONFIG_KPROBES` where that is certain, otherwise
@@ -59,7 +103,7 @@ pub fn missing(option: &str) -> Option<String> {
 }
 
 /// `Unknown` for text that holds no option at all.
-pub(crate) fn setting_in(reader: impl Read, option: &str) -> Setting {
+pub fn setting_in(reader: impl Read, option: &str) -> Setting {
     let mut result = Setting::Unknown;
     let read = lines::for_each(reader, |line| {
         if result == Setting::Unknown && (line.starts_with(b"CONFIG_") || line.starts_with(b"# CONFIG_")) {
@@ -95,5 +139,13 @@ mod tests {
         assert_eq!(get("CONFIG_HZ"), Setting::Yes);
         assert_eq!(get("CONFIG_BP"), Setting::No);
         assert_eq!(setting_in(&b"no configuration\n"[..], "CONFIG_BPF"), Setting::Unknown);
+    }
+
+    #[test]
+    fn values() {
+        let text = "# A comment\nCONFIG_BPF=y\n# CONFIG_KPROBES is not set\nCONFIG_CC=\"gcc = 12\"\nOTHER=1\nCONFIG_HZ=250";
+        let mut found = Vec::new();
+        values_in(text.as_bytes(), |name, value| found.push(format!("{name} {value}"))).unwrap();
+        assert_eq!(found, ["CONFIG_BPF y", "CONFIG_CC \"gcc = 12\"", "CONFIG_HZ 250"]);
     }
 }
