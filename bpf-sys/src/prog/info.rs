@@ -65,6 +65,42 @@ pub struct ProgInfo {
     pub attach_btf_id: u32,
 }
 
+/// What a list of programs shows of one: [`ProgInfo`] without its code and tables. Since Linux 4.13.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProgSummary {
+    /// The kind of program.
+    pub prog_type: ProgType,
+    /// The id, unique until the program is gone.
+    pub id: u32,
+    /// A hash of its instructions.
+    pub tag: [u8; 8],
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// When it was loaded: time since boot.
+    pub load_time: Duration,
+    /// Who loaded it: a user id.
+    pub created_by_uid: u32,
+    /// Whether its licence is compatible with the GPL. Since Linux 4.18.
+    pub gpl_compatible: bool,
+    /// The ids of the maps that it uses.
+    pub map_ids: Vec<u32>,
+    /// Bytes of its instructions as the verifier rewrote them.
+    pub xlated_len: u32,
+    /// Bytes of its machine code; 0 where it is interpreted.
+    pub jited_len: u32,
+    /// Its BTF object; 0 for none. Since Linux 4.20.
+    pub btf_id: u32,
+    /// How many functions it has, as far as there is machine code or BTF.
+    pub functions: u32,
+    /// How often and how long it ran.
+    pub stats: RunStats,
+    /// How many instructions the verifier went through. Since Linux 5.16.
+    pub verified_insns: Option<u32>,
+    /// The network device that it is offloaded to; 0 for the kernel itself.
+    pub ifindex: u32,
+}
+
 /// How often and how long a program ran, while [`crate::stats`] were on. Since Linux 5.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -112,6 +148,41 @@ impl Prog {
     /// The program's id.
     pub fn id(&self) -> Result<u32> {
         Ok(self.info_head()?.0.id)
+    }
+
+    /// What a list shows of the program: [`info`](Self::info) without code and tables, which may be large.
+    pub fn summary(&self) -> Result<ProgSummary> {
+        let (head, mut len) = self.info_head()?;
+        let mut map_ids = vec![0u32; head.nr_map_ids as usize];
+        let mut raw = head;
+        if !map_ids.is_empty() {
+            raw = info::ProgInfo {
+                nr_map_ids: map_ids.len() as u32,
+                map_ids: addr_mut(&mut map_ids),
+                ..Default::default()
+            };
+            // SAFETY: the one address goes with the number of elements that its buffer holds; all others are zero.
+            len = unsafe { get_info(self.as_fd(), &mut raw) }.map_err(|errno| self.info_error(errno))?;
+            map_ids.truncate(raw.nr_map_ids as usize);
+        }
+        Ok(ProgSummary {
+            prog_type: ProgType::from_raw(raw.prog_type),
+            id: raw.id,
+            tag: raw.tag,
+            name: text(&raw.name),
+            load_time: Duration::from_nanos(raw.load_time),
+            created_by_uid: raw.created_by_uid,
+            gpl_compatible: raw.gpl_compatible & 1 != 0,
+            map_ids,
+            xlated_len: head.xlated_prog_len,
+            jited_len: head.jited_prog_len,
+            btf_id: raw.btf_id,
+            functions: head.nr_jited_ksyms.max(head.nr_func_info),
+            stats: RunStats::of(&raw, len),
+            verified_insns: (len >= offset_of!(info::ProgInfo, verified_insns) + 4)
+                .then_some(raw.verified_insns),
+            ifindex: raw.ifindex,
+        })
     }
 
     /// Everything that the kernel tells about the program.
