@@ -4,7 +4,8 @@
 //! what the kernel is asked for, and what the kernel answers comes back with its errno, its words and a remedy.
 //! Instructions are `&[u64]` and BTF is bytes, so it needs neither an assembler nor a BTF reader.
 //!
-//! BPF objects: [`map`] (with [`mapped`], [`percpu`]), [`prog`], [`link`], [`btf_obj`], [`ids`], [`stats`]. Events: [`perf`],
+//! BPF objects: [`map`] (with [`mapped`], [`percpu`]), [`prog`], [`link`], [`hook`], [`btf_obj`], [`ids`],
+//! [`token`], [`stats`]. Events: [`perf`],
 //! [`ringbuf`], [`perfbuf`], [`poll`]. What the machine has and allows: [`features`], [`cpus`], [`memlock`], [`nofile`].
 
 pub(crate) mod abi;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod hook;
 pub mod host;
 pub mod ids;
 pub mod link;
@@ -32,6 +34,7 @@ pub mod prog;
 pub mod ringbuf;
 pub mod stats;
 pub(crate) mod syscall;
+pub mod token;
 
 pub use errno::Errno;
 pub use error::{Error, Result};

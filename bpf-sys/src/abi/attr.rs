@@ -253,6 +253,76 @@ attr! {
 }
 
 attr! {
+    /// `BPF_LINK_CREATE` of hooks whose programs have an order: tcx, netkit, cgroups
+    LinkCreateOrdered {
+        base: LinkCreate,
+        relative_fd: u32,
+        _pad: u32,
+        expected_revision: u64,
+    }
+}
+
+attr! {
+    /// `BPF_LINK_CREATE` of netfilter hooks
+    LinkCreateNetfilter {
+        base: LinkCreate,
+        pf: u32,
+        hooknum: u32,
+        priority: i32,
+        flags: u32,
+    }
+}
+
+attr! {
+    /// `BPF_PROG_ATTACH`, `BPF_PROG_DETACH`
+    ProgAttach {
+        target_fd: u32,
+        attach_bpf_fd: u32,
+        attach_type: u32,
+        attach_flags: u32,
+        replace_bpf_fd: u32,
+        relative_fd: u32,
+        expected_revision: u64,
+    }
+}
+
+attr! {
+    /// `BPF_PROG_QUERY`
+    ProgQuery {
+        target_fd: u32,
+        attach_type: u32,
+        query_flags: u32,
+        attach_flags: u32,
+        prog_ids: u64,
+        prog_cnt: u32,
+        _pad: u32,
+        prog_attach_flags: u64,
+        link_ids: u64,
+        link_attach_flags: u64,
+        revision: u64,
+    }
+}
+
+attr! {
+    /// `BPF_TOKEN_CREATE`
+    TokenCreate {
+        flags: u32,
+        bpffs_fd: u32,
+    }
+}
+
+attr! {
+    /// `BPF_PROG_STREAM_READ_BY_FD`
+    StreamRead {
+        stream_buf: u64,
+        stream_buf_len: u32,
+        stream_id: u32,
+        prog_fd: u32,
+        _pad: u32,
+    }
+}
+
+attr! {
     /// `BPF_LINK_UPDATE`
     LinkUpdate {
         link_fd: u32,

@@ -9,6 +9,7 @@ use btf::Btf;
 use super::attr::*;
 use super::types::*;
 use super::{Cmd, info};
+use crate::hook::AttachFlags;
 use crate::link::MultiFlags;
 use crate::map::{MapFlags, UpdateFlags};
 
@@ -112,6 +113,14 @@ fn attributes(check: &mut Check<'_>) {
         ("link_create.kprobe_multi.", LinkCreateKprobeMulti::FIELDS, &[]),
         ("link_create.uprobe_multi.", LinkCreateUprobeMulti::FIELDS, &[]),
         ("link_create.tracing.", LinkCreateTracing::FIELDS, &[]),
+        ("link_create.tcx.", LinkCreateOrdered::FIELDS, &[]),
+        ("link_create.netkit.", LinkCreateOrdered::FIELDS, &[]),
+        ("link_create.cgroup.", LinkCreateOrdered::FIELDS, &[]),
+        ("link_create.netfilter.", LinkCreateNetfilter::FIELDS, &[]),
+        ("", ProgAttach::FIELDS, &[]),
+        ("query.", ProgQuery::FIELDS, &[]),
+        ("token_create.", TokenCreate::FIELDS, &[]),
+        ("prog_stream_read.", StreamRead::FIELDS, &[]),
         ("link_update.", LinkUpdate::FIELDS, &[]),
         ("link_detach.", LinkDetach::FIELDS, &[]),
         ("enable_stats.", EnableStats::FIELDS, &[("stats_type", "type")]),
@@ -144,6 +153,10 @@ fn infos(check: &mut Check<'_>) {
         ("iter.target_name", 0, 8),
         ("iter.target_name_len", 8, 4),
         ("iter.map.map_id", 12, 4),
+        ("iter.cgroup.cgroup_id", 16, 8),
+        ("iter.cgroup.order", 24, 4),
+        ("iter.task.tid", 16, 4),
+        ("iter.task.pid", 20, 4),
         ("netns.netns_ino", 0, 4),
         ("netns.attach_type", 4, 4),
         ("xdp.ifindex", 0, 4),
@@ -156,8 +169,11 @@ fn infos(check: &mut Check<'_>) {
         ("kprobe_multi.count", 8, 4),
         ("kprobe_multi.flags", 12, 4),
         ("kprobe_multi.missed", 16, 8),
+        ("kprobe_multi.cookies", 24, 8),
         ("uprobe_multi.path", 0, 8),
         ("uprobe_multi.offsets", 8, 8),
+        ("uprobe_multi.ref_ctr_offsets", 16, 8),
+        ("uprobe_multi.cookies", 24, 8),
         ("uprobe_multi.path_size", 32, 4),
         ("uprobe_multi.count", 36, 4),
         ("uprobe_multi.flags", 40, 4),
@@ -167,6 +183,7 @@ fn infos(check: &mut Check<'_>) {
         ("perf_event.uprobe.name_len", 16, 4),
         ("perf_event.uprobe.offset", 20, 4),
         ("perf_event.uprobe.cookie", 24, 8),
+        ("perf_event.uprobe.ref_ctr_offset", 32, 8),
         ("perf_event.kprobe.func_name", 8, 8),
         ("perf_event.kprobe.name_len", 16, 4),
         ("perf_event.kprobe.offset", 20, 4),
@@ -184,6 +201,7 @@ fn infos(check: &mut Check<'_>) {
         ("netkit.ifindex", 0, 4),
         ("netkit.attach_type", 4, 4),
         ("sockmap.map_id", 0, 4),
+        ("sockmap.attach_type", 4, 4),
     ] {
         check.place("bpf_link_info", path, body + offset, size);
     }
@@ -227,6 +245,10 @@ fn numbers(check: &mut Check<'_>) {
     for name in ["BPF_F_KPROBE_MULTI_RETURN", "BPF_F_UPROBE_MULTI_RETURN"] {
         check.number("", name, MultiFlags::RETURN.bits().into());
     }
+    // What is a macro in the header is in no BTF: only those flags that are enumerators are looked up.
+    check.number("", "BPF_F_LINK", AttachFlags::LINK.bits().into());
+    check.number("", "BPF_STREAM_STDOUT", 1);
+    check.number("", "BPF_STREAM_STDERR", 2);
     check.number("bpf_stats_type", "BPF_STATS_RUN_TIME", 0);
     for (number, name) in
         ["RAW_TRACEPOINT", "TRACEPOINT", "KPROBE", "KRETPROBE", "UPROBE", "URETPROBE"].iter().enumerate()
@@ -281,6 +303,12 @@ fn structures_have_no_hidden_padding() {
         ("LinkCreateKprobeMulti", LinkCreateKprobeMulti::FIELDS, size_of::<LinkCreateKprobeMulti>()),
         ("LinkCreateUprobeMulti", LinkCreateUprobeMulti::FIELDS, size_of::<LinkCreateUprobeMulti>()),
         ("LinkCreateTracing", LinkCreateTracing::FIELDS, size_of::<LinkCreateTracing>()),
+        ("LinkCreateOrdered", LinkCreateOrdered::FIELDS, size_of::<LinkCreateOrdered>()),
+        ("LinkCreateNetfilter", LinkCreateNetfilter::FIELDS, size_of::<LinkCreateNetfilter>()),
+        ("ProgAttach", ProgAttach::FIELDS, size_of::<ProgAttach>()),
+        ("ProgQuery", ProgQuery::FIELDS, size_of::<ProgQuery>()),
+        ("TokenCreate", TokenCreate::FIELDS, size_of::<TokenCreate>()),
+        ("StreamRead", StreamRead::FIELDS, size_of::<StreamRead>()),
         ("TaskFdQuery", TaskFdQuery::FIELDS, size_of::<TaskFdQuery>()),
         ("MapInfo", info::MapInfo::FIELDS, size_of::<info::MapInfo>()),
         ("ProgInfo", info::ProgInfo::FIELDS, size_of::<info::ProgInfo>()),

@@ -58,6 +58,11 @@ pub enum LinkDetails {
         target: String,
         /// The map, where it goes through one's elements.
         map_id: u32,
+        /// Where it starts, where it goes through cgroups: the id and the order of [`IterTarget::Cgroup`](super::IterTarget);
+        /// zeros otherwise. Since Linux 6.1.
+        cgroup: (u64, u32),
+        /// The only thread and the only process, where it goes through those; 0 for all. Since Linux 6.1.
+        task: (u32, u32),
     },
     /// A network namespace's hook. Since Linux 5.8.
     Netns {
@@ -77,6 +82,8 @@ pub enum LinkDetails {
     Map {
         /// The map.
         map_id: u32,
+        /// The hook; `None` for struct_ops.
+        attach_type: Option<AttachType>,
     },
     /// A netfilter hook. Since Linux 6.4.
     Netfilter {
@@ -99,6 +106,8 @@ pub enum LinkDetails {
         missed: u64,
         /// Their addresses; empty where kernel.kptr_restrict withholds them.
         addrs: Vec<u64>,
+        /// The cookie of each, in the same order; empty where there are none. Since Linux 6.9.
+        cookies: Vec<u64>,
     },
     /// Many user functions. Since Linux 6.8; zeros before.
     UprobeMulti {
@@ -112,6 +121,10 @@ pub enum LinkDetails {
         pid: u32,
         /// Where they are in the file.
         offsets: Vec<u64>,
+        /// Where the semaphore of each is in the file, in the same order; 0 for none.
+        ref_ctr_offsets: Vec<u64>,
+        /// The cookie of each, in the same order.
+        cookies: Vec<u64>,
     },
     /// A perf event. Since Linux 6.6.
     PerfEvent(PerfEventInfo),
@@ -135,6 +148,8 @@ pub struct PerfEventInfo {
     pub missed: u64,
     /// The cookie. Since Linux 6.9.
     pub cookie: u64,
+    /// Where a user function's semaphore is in the file; 0 for none. Since Linux 6.19.
+    pub ref_ctr_offset: u64,
 }
 
 /// Bytes for names: the longest path.
@@ -203,7 +218,11 @@ impl Link {
             }
             LinkType::Iter => {
                 let body = self.ask_body([addr_mut(&mut name), pack(NAME_LEN as u32, 0), 0, 0, 0, 0])?;
-                LinkDetails::Iter { target: text(&name), map_id: half(&body, 3) }
+                let target = text(&name);
+                let cgroup = if target == "cgroup" { (body[2], half(&body, 6)) } else { (0, 0) };
+                let task = if target.starts_with("task") { (half(&body, 4), half(&body, 5)) } else { (0, 0) };
+                let map_id = if target.starts_with("bpf_") { half(&body, 3) } else { 0 };
+                LinkDetails::Iter { target, map_id, cgroup, task }
             }
             LinkType::Netns => {
                 LinkDetails::Netns { netns_ino: word(0), attach_type: AttachType::from_raw(word(1)) }
@@ -212,7 +231,10 @@ impl Link {
             LinkType::Tcx | LinkType::Netkit => {
                 LinkDetails::Device { ifindex: word(0), attach_type: Some(AttachType::from_raw(word(1))) }
             }
-            LinkType::StructOps | LinkType::Sockmap => LinkDetails::Map { map_id: word(0) },
+            LinkType::StructOps => LinkDetails::Map { map_id: word(0), attach_type: None },
+            LinkType::Sockmap => {
+                LinkDetails::Map { map_id: word(0), attach_type: Some(AttachType::from_raw(word(1))) }
+            }
             LinkType::Netfilter => LinkDetails::Netfilter {
                 pf: word(0),
                 hooknum: word(1),
@@ -222,27 +244,33 @@ impl Link {
             LinkType::KprobeMulti => {
                 let count = word(2);
                 let mut addrs = vec![0u64; count as usize];
+                let mut cookies = vec![0u64; count as usize];
                 if count > 0 {
-                    self.ask_body([addr_mut(&mut addrs), pack(count, 0), 0, 0, 0, 0])?;
+                    self.ask_body([addr_mut(&mut addrs), pack(count, 0), 0, addr_mut(&mut cookies), 0, 0])?;
                 }
-                if addrs.iter().all(|addr| *addr == 0) {
-                    addrs.clear();
+                for list in [&mut addrs, &mut cookies] {
+                    if list.iter().all(|number| *number == 0) {
+                        list.clear();
+                    }
                 }
-                LinkDetails::KprobeMulti { count, flags: word(3), missed: body[2], addrs }
+                LinkDetails::KprobeMulti { count, flags: word(3), missed: body[2], addrs, cookies }
             }
             LinkType::UprobeMulti => {
                 // The counts lie behind the addresses: path_size and count, flags and pid.
                 let count = word(9);
                 let mut offsets = vec![0u64; count as usize];
+                let mut ref_ctr_offsets = vec![0u64; count as usize];
+                let mut cookies = vec![0u64; count as usize];
                 self.ask_body([
                     addr_mut(&mut name),
                     addr_mut(&mut offsets),
-                    0,
-                    0,
+                    addr_mut(&mut ref_ctr_offsets),
+                    addr_mut(&mut cookies),
                     pack(NAME_LEN as u32, count),
                     0,
                 ])?;
-                LinkDetails::UprobeMulti { path: text(&name), count, flags: word(10), pid: word(11), offsets }
+                let (path, flags, pid) = (text(&name), word(10), word(11));
+                LinkDetails::UprobeMulti { path, count, flags, pid, offsets, ref_ctr_offsets, cookies }
             }
             LinkType::PerfEvent => LinkDetails::PerfEvent(self.perf_details(word(0), &mut name)?),
             LinkType::TracingMulti | LinkType::Other(_) => LinkDetails::Other,
@@ -261,12 +289,20 @@ impl Link {
         );
         let (at, len) = if named { (addr_mut(name), pack(NAME_LEN as u32, 0)) } else { (0, 0) };
         let body = self.ask_body([0, at, len, 0, 0, 0])?;
-        let mut info =
-            PerfEventInfo { event_type, name: text(name), offset: 0, addr: 0, missed: 0, cookie: 0 };
+        let mut info = PerfEventInfo {
+            event_type,
+            name: text(name),
+            offset: 0,
+            addr: 0,
+            missed: 0,
+            cookie: 0,
+            ref_ctr_offset: 0,
+        };
         match event_type {
             PerfEventType::Uprobe | PerfEventType::Uretprobe => {
                 info.offset = half(&body, 5).into();
                 info.cookie = body[3];
+                info.ref_ctr_offset = body[4];
             }
             PerfEventType::Kprobe | PerfEventType::Kretprobe => {
                 info.offset = half(&body, 5).into();

@@ -1,5 +1,6 @@
 //! Links: programs attached to something, detached when the last descriptor or pin is gone. See bpf(2).
 
+mod hooks;
 mod info;
 mod iter;
 mod multi;
@@ -8,6 +9,7 @@ mod syms;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+pub use hooks::{Netfilter, Position, cgroup, extension, netfilter, netkit, struct_ops, tcx};
 pub use info::{LinkDetails, LinkInfo, PerfEventInfo};
 pub use iter::{IterTarget, iter, iter_create};
 pub use multi::{KprobeMulti, MultiFlags, UprobeMulti, kprobe_multi, uprobe_multi};
@@ -77,6 +79,11 @@ impl Link {
             }),
             Err(errno) => Err(Error::sys("bpf(BPF_LINK_DETACH)", "detach a link", errno)),
         }
+    }
+
+    /// A second handle on the same link.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Link { fd: object::duplicate(&self.fd, Kind::Link)? })
     }
 
     /// Puts `new` in the place of the link's program, if that is `old` where it is given. Since Linux 5.7.
@@ -173,7 +180,8 @@ pub fn tracing(prog: impl AsFd, attach_type: AttachType, target: Tracing<'_>) ->
         .map_err(|errno| Error::sys(LINK_CREATE, format!("attach a {attach_type} program"), errno))
 }
 
-/// Attaches a program to a hook that needs no more than a descriptor: a cgroup (5.7), a network namespace (5.8).
+/// Attaches a program to a hook that needs no more than a descriptor: a cgroup (5.7), a network namespace's flow dissector
+/// (5.8) or socket lookup (5.9), a sockmap (6.10).
 pub fn attach(prog: impl AsFd, target: impl AsFd, attach_type: AttachType, flags: u32) -> Result<Link> {
     create(prog.as_fd(), fd_field(target.as_fd()), attach_type, flags)
 }

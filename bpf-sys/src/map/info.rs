@@ -33,6 +33,10 @@ pub struct MapInfo {
     pub btf_key_type_id: u32,
     /// The value's type in that object; 0 for none.
     pub btf_value_type_id: u32,
+    /// A struct_ops map's type in the BTF object [`btf_vmlinux_id`](Self::btf_vmlinux_id); 0 for none. Since Linux 5.6.
+    pub btf_vmlinux_value_type_id: u32,
+    /// The kernel's BTF object that holds that type; 0 where the kernel does not say. Since Linux 6.9.
+    pub btf_vmlinux_id: u32,
     /// What the map type makes of it. Since Linux 5.16.
     pub map_extra: u64,
 }
@@ -59,6 +63,8 @@ pub(super) fn read(fd: BorrowedFd<'_>) -> Result<MapInfo> {
         btf_id: raw.btf_id,
         btf_key_type_id: raw.btf_key_type_id,
         btf_value_type_id: raw.btf_value_type_id,
+        btf_vmlinux_value_type_id: raw.btf_vmlinux_value_type_id,
+        btf_vmlinux_id: raw.btf_vmlinux_id,
         map_extra: raw.map_extra,
     })
 }

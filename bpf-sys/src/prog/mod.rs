@@ -3,15 +3,17 @@
 mod info;
 mod load;
 mod load_error;
+mod stream;
 mod task_fd;
 mod test_run;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-pub use info::{ProgInfo, RunStats};
+pub use info::{ProgInfo, ProgSummary, RunStats};
 pub use load::{ProgFlags, ProgLoad, Records};
 pub use load_error::ProgLoadError;
+pub use stream::Stream;
 pub use task_fd::{TaskFd, TaskFdType, task_fd_query};
 pub use test_run::{TestFlags, TestRun, TestRunOut};
 
