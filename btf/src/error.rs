@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// A section lies outside the bytes.
     BadSection {
-        /// `type` or `string`.
+        /// `type`, `string` or `layout`.
         section: &'static str,
         /// Where it starts, in bytes from the start of the data.
         start: u64,
@@ -36,6 +36,13 @@ pub enum Error {
         len: u64,
         /// Bytes there are.
         have: usize,
+    },
+    /// The layout section is not made of whole, aligned entries.
+    BadLayout {
+        /// Where it starts, in bytes from the end of the header.
+        off: u32,
+        /// Its length in bytes.
+        len: u32,
     },
     /// The string section does not end in a zero byte, or a stand-alone one does not begin with one.
     UnterminatedStrings,
@@ -55,7 +62,7 @@ pub enum Error {
         /// Length of the section.
         len: usize,
     },
-    /// A type of a kind that is not known; what follows it can't be found.
+    /// A type of a kind that is neither known nor in the layout section; what follows it can't be found.
     UnknownKind {
         /// Id of the type.
         id: u32,
@@ -96,6 +103,11 @@ impl fmt::Display for Error {
                 "BTF header: the {section} section at {start} of {len} bytes does not fit into \
                  {have} bytes; cut short?"
             ),
+            Error::BadLayout { off, len } => write!(
+                f,
+                "BTF header: the layout section at {off} of {len} bytes behind the header is not made of \
+                 aligned entries of 4 bytes; the data is damaged"
+            ),
             Error::UnterminatedStrings => f.write_str(
                 "BTF strings: the section must begin (unless split) and end with a zero byte; the \
                  data is damaged",
@@ -110,7 +122,8 @@ impl fmt::Display for Error {
             ),
             Error::UnknownKind { id, offset, kind } => write!(
                 f,
-                "BTF type {id} at offset {offset}: kind {kind} is unknown; a newer reader is needed"
+                "BTF type {id} at offset {offset}: kind {kind} is unknown and no layout section \
+                 says how long it is; a newer reader is needed"
             ),
             Error::TooManyTypes => f.write_str("BTF: more types than a 32-bit id can count"),
             Error::SplitBase => {

@@ -27,6 +27,7 @@
 
 mod error;
 pub mod ext;
+mod header;
 mod index;
 mod query;
 mod reader;

@@ -37,11 +37,17 @@ impl<'data> Btf<'data> {
 
     /// Size of a pointer in bytes, by the size of `long unsigned int`; 8 where the data does not say.
     pub fn pointer_size(&self) -> u32 {
-        ["long unsigned int", "unsigned long", "long int"]
-            .iter()
-            .find_map(|name| self.type_by_id(self.find(name, Kind::Int)?)?.size())
-            .filter(|size| matches!(size, 4 | 8))
-            .unwrap_or(8)
+        *self.pointer_size.get_or_init(|| match self.base {
+            Some(base) => base.pointer_size(),
+            // Found once and by kind, which does not need the table of names.
+            None => {
+                let long = |ty: &Type<'_>| {
+                    matches!(ty.name(), "long unsigned int" | "unsigned long" | "long int" | "long")
+                };
+                let mut ints = self.own_types().filter(|(_, ty)| ty.kind() == Kind::Int && long(ty));
+                ints.find_map(|(_, ty)| ty.size().filter(|size| matches!(size, 4 | 8))).unwrap_or(8)
+            }
+        })
     }
 
     /// Size of a type in bytes; `None` for what has none (functions, `void`, forward declarations, bad ids, cycles).
@@ -66,6 +72,72 @@ impl<'data> Btf<'data> {
             };
         }
         None
+    }
+
+    /// Alignment of a type in bytes; `None` for what has none (functions, `void`, forward declarations, bad ids, cycles).
+    ///
+    /// The data does not tell alignment. It is what the size gives (at most that of the machine's registers; 16 for
+    /// integers and floating point numbers of that size on 64-bit machines), and for structs and unions that of the
+    /// member that needs most; 1 where members or the size show that the struct is packed.
+    pub fn align_of(&self, id: TypeId) -> Option<u32> {
+        let mut budget = MAX_VISITED;
+        self.align_within(id, MAX_DEPTH, &mut budget)
+    }
+
+    fn align_within(&self, id: TypeId, depth: u32, budget: &mut u32) -> Option<u32> {
+        let depth = depth.checked_sub(1)?;
+        let mut id = id;
+        for _ in 0..MAX_DEPTH {
+            let ty = self.type_by_id(id)?;
+            let pointer = self.pointer_size();
+            id = match ty.kind() {
+                Kind::Ptr => return Some(pointer),
+                Kind::Int | Kind::Float | Kind::Enum | Kind::Enum64 => {
+                    let most = if pointer == 8 { 16 } else { pointer };
+                    return Some(ty.size()?.clamp(1, most).next_power_of_two());
+                }
+                Kind::Struct | Kind::Union => {
+                    let mut align = 1;
+                    for member in ty.members() {
+                        *budget = budget.checked_sub(1)?;
+                        let needs = self.align_within(member.type_id, depth, budget)?;
+                        if member.bitfield_size.is_none() && member.bit_offset % (8 * needs) != 0 {
+                            return Some(1);
+                        }
+                        align = align.max(needs);
+                    }
+                    return Some(if ty.size()? % align == 0 { align } else { 1 });
+                }
+                Kind::Array => ty.array()?.element,
+                Kind::Var => ty.type_id()?,
+                kind if kind.is_wrapper() => ty.type_id()?,
+                _ => return None,
+            };
+        }
+        None
+    }
+
+    /// Declaration tags on a type, its members or parameters (`__attribute__((btf_decl_tag("..")))`), the base's
+    /// included: which member or parameter, -1 for the whole, and the text. Since Linux 5.16.
+    #[doc(alias = "BTF_KIND_DECL_TAG")]
+    pub fn decl_tags(&self, id: TypeId) -> impl Iterator<Item = (i32, &'data str)> + '_ {
+        let base = self.base.into_iter().flat_map(move |base| base.own_tags(id));
+        base.chain(self.own_tags(id)).filter_map(|tag| {
+            let ty = self.type_by_id(tag)?;
+            Some((ty.component_index()?, ty.name()))
+        })
+    }
+
+    /// Ids of the own section's tags on a type.
+    fn own_tags(&self, id: TypeId) -> impl Iterator<Item = TypeId> + '_ {
+        let tags = self.tags.get_or_init(|| {
+            let tags = self.own_types().filter(|(_, ty)| ty.kind() == Kind::DeclTag);
+            let mut tags: Vec<_> = tags.filter_map(|(tag, ty)| Some((ty.type_id()?, tag))).collect();
+            tags.sort_unstable();
+            tags
+        });
+        let first = tags.partition_point(|(on, _)| *on < id);
+        tags.iter().skip(first).take_while(move |(on, _)| *on == id).map(|(_, tag)| *tag)
     }
 
     /// The struct or union of this name, or the one behind a typedef of this name.

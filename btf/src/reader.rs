@@ -1,12 +1,10 @@
-//! Header, byte order, string sections and the table of type offsets.
+//! Opened data: byte order, string sections and the table of type offsets.
 
+use crate::header::{Header, offsets};
 use crate::index::NameIndex;
-use crate::{Error, Kind, Type, TypeId};
+use crate::{Error, Type, TypeId};
+use std::ffi::CStr;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
-
-const MAGIC: u16 = 0xeb9f;
-const HEADER_LEN: usize = 24;
 
 /// Byte order of the data.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -18,12 +16,24 @@ pub enum Endian {
 }
 
 impl Endian {
+    /// The byte order of the machine that this program was compiled for.
+    pub const NATIVE: Endian = if cfg!(target_endian = "little") { Endian::Little } else { Endian::Big };
+
+    #[inline]
     pub(crate) fn u32(self, bytes: &[u8], at: usize) -> Option<u32> {
-        let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        let bytes = *bytes.get(at..)?.first_chunk::<4>()?;
         Some(match self {
             Endian::Little => u32::from_le_bytes(bytes),
             Endian::Big => u32::from_be_bytes(bytes),
         })
+    }
+
+    #[inline]
+    pub(crate) fn bytes(self, value: u32) -> [u8; 4] {
+        match self {
+            Endian::Little => value.to_le_bytes(),
+            Endian::Big => value.to_be_bytes(),
+        }
     }
 }
 
@@ -35,48 +45,69 @@ pub(crate) struct Strings<'data> {
 }
 
 impl<'data> Strings<'data> {
+    /// The bytes from `offset` to the end of the section it is in.
+    #[inline]
+    pub(crate) fn rest(&self, offset: u32) -> Option<&'data [u8]> {
+        let offset = offset as usize;
+        match offset.checked_sub(self.base.len()) {
+            None => self.base.as_bytes().get(offset..),
+            Some(own) => self.own.as_bytes().get(own..),
+        }
+    }
+
     pub(crate) fn get(&self, offset: u32) -> Option<&'data str> {
         let offset = offset as usize;
         let rest = match offset.checked_sub(self.base.len()) {
             None => self.base.get(offset..)?,
             Some(own) => self.own.get(own..)?,
         };
-        let end = rest.as_bytes().iter().position(|byte| *byte == 0)?;
-        rest.get(..end)
+        let len = CStr::from_bytes_until_nul(rest.as_bytes()).ok()?.count_bytes();
+        rest.get(..len)
     }
 
     /// Whether the string at `offset` is `name`; looks at no more bytes than it must.
     pub(crate) fn is(&self, offset: u32, name: &str) -> bool {
-        let offset = offset as usize;
-        let rest = match offset.checked_sub(self.base.len()) {
-            None => self.base.as_bytes().get(offset..),
-            Some(own) => self.own.as_bytes().get(own..),
-        };
-        rest.and_then(|rest| rest.strip_prefix(name.as_bytes())).is_some_and(|rest| rest.first() == Some(&0))
+        let rest = self.rest(offset).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// Bytes of both sections: the first offset that is free.
+    pub(crate) fn len(&self) -> usize {
+        self.base.len() + self.own.len()
+    }
+
+    pub(crate) fn own(&self) -> &'data str {
+        self.own
     }
 }
 
 /// BTF data, opened: the kernel's (`/sys/kernel/btf/vmlinux`), a module's (split, on the kernel's) or an object file's.
 ///
 /// Borrows the bytes. Opening is one pass over the type section, which checks that every record fits and stores four
-/// bytes a type; everything else is read when asked for.
+/// bytes a type; everything else is read when asked for. Sharing it between threads takes a reference.
 pub struct Btf<'data> {
+    pub(crate) bytes: &'data [u8],
     pub(crate) types: &'data [u8],
     pub(crate) strings: Strings<'data>,
+    pub(crate) layout: &'data [u8],
     pub(crate) endian: Endian,
     pub(crate) base: Option<&'data Btf<'data>>,
     /// Id of the first type of the own section: 1, or one after the base's last.
     pub(crate) first_id: u32,
     /// Offset of each own type in the type section.
     pub(crate) offsets: Vec<u32>,
-    pub(crate) index: OnceLock<NameIndex>,
-    pub(crate) lookups: AtomicU32,
+    pub(crate) index: NameIndex,
+    pub(crate) pointer_size: OnceLock<u32>,
+    /// Declaration tags of the own section: what they are on, and their ids.
+    pub(crate) tags: OnceLock<Vec<(TypeId, TypeId)>>,
 }
 
 impl<'data> Btf<'data> {
     /// Opens stand-alone BTF.
     ///
-    /// A header longer than the known 24 bytes is accepted; the additional fields are not looked at.
+    /// Headers of all lengths are accepted. Of the newer fields the layout section (since Linux 7.1) is used, which says
+    /// how long records of kinds are that this crate does not know: they become [`Kind::Unknown`](crate::Kind::Unknown).
+    /// Fields behind it are not looked at, whatever they hold; the kernel itself takes them only where they are zero.
     ///
     /// # Errors
     ///
@@ -99,34 +130,7 @@ impl<'data> Btf<'data> {
     }
 
     fn open(data: &'data [u8], base: Option<&'data Btf<'data>>) -> Result<Btf<'data>, Error> {
-        let short = |need| Error::ShortHeader { have: data.len(), need };
-        let magic = data.first_chunk::<2>().ok_or(short(HEADER_LEN))?;
-        let endian = match (u16::from_le_bytes(*magic), u16::from_be_bytes(*magic)) {
-            (MAGIC, _) => Endian::Little,
-            (_, MAGIC) => Endian::Big,
-            (found, _) => return Err(Error::BadMagic { found }),
-        };
-        let version = *data.get(2).ok_or(short(HEADER_LEN))?;
-        if version != 1 {
-            return Err(Error::BadVersion { version });
-        }
-        let field = |at| endian.u32(data, at).ok_or(short(HEADER_LEN));
-        let header_len = field(4)? as usize;
-        let (type_off, type_len, str_off, str_len) = (field(8)?, field(12)?, field(16)?, field(20)?);
-        if header_len < HEADER_LEN {
-            return Err(Error::BadHeaderLen { len: header_len });
-        }
-        if header_len > data.len() {
-            return Err(short(header_len));
-        }
-        let section = |section, off: u32, len: u32| {
-            let start = header_len as u64 + u64::from(off);
-            let range = usize::try_from(start).ok().zip(usize::try_from(start + u64::from(len)).ok());
-            let bytes = range.and_then(|(start, end)| data.get(start..end));
-            bytes.ok_or(Error::BadSection { section, start, len: u64::from(len), have: data.len() })
-        };
-        let types = section("type", type_off, type_len)?;
-        let own = section("string", str_off, str_len)?;
+        let Header { endian, types, strings: own, layout } = Header::parse(data)?;
         let begins = base.is_some() || own.first() == Some(&0);
         let ends = own.last() == Some(&0) || (base.is_some() && own.is_empty());
         if !begins || !ends {
@@ -137,15 +141,36 @@ impl<'data> Btf<'data> {
             return Err(Error::MixedByteOrder);
         }
         let first_id = base.map_or(1, |base| base.next_id());
-        let offsets = offsets(types, endian, first_id)?;
+        let offsets = offsets(types, endian, layout, first_id)?;
         let strings = Strings { base: base.map_or("", |base| base.strings.own), own };
-        let (index, lookups) = (OnceLock::new(), AtomicU32::new(0));
-        Ok(Btf { types, strings, endian, base, first_id, offsets, index, lookups })
+        Ok(Btf {
+            bytes: data,
+            types,
+            strings,
+            layout,
+            endian,
+            base,
+            first_id,
+            offsets,
+            index: NameIndex::default(),
+            pointer_size: OnceLock::new(),
+            tags: OnceLock::new(),
+        })
     }
 
     /// Byte order of the data.
     pub fn endian(&self) -> Endian {
         self.endian
+    }
+
+    /// The bytes that were opened, without the base's.
+    pub fn own_bytes(&self) -> &'data [u8] {
+        self.bytes
+    }
+
+    /// Id of the first type that is not the base's; 1 for stand-alone BTF.
+    pub fn first_id(&self) -> TypeId {
+        TypeId(self.first_id)
     }
 
     /// Number of types, those of the base included and `void` (id 0) counted: the first id that is free.
@@ -165,6 +190,7 @@ impl<'data> Btf<'data> {
     }
 
     /// The type with this id; id 0 is `void`.
+    #[inline]
     pub fn type_by_id(&self, id: TypeId) -> Option<Type<'data>> {
         if id.0 == 0 {
             return Some(Type::void(self.strings, self.endian));
@@ -172,8 +198,21 @@ impl<'data> Btf<'data> {
         if id.0 < self.first_id {
             return self.base?.type_by_id(id);
         }
-        let offset = *self.offsets.get((id.0 - self.first_id) as usize)? as usize;
-        Type::read(self.types.get(offset..)?, self.strings, self.endian)
+        self.own((id.0 - self.first_id) as usize)
+    }
+
+    /// The own type at this place of the table.
+    #[inline]
+    pub(crate) fn own(&self, place: usize) -> Option<Type<'data>> {
+        Type::read(self.record(place)?, self.strings, self.endian)
+    }
+
+    /// The bytes of the own type at this place of the table.
+    #[inline]
+    pub(crate) fn record(&self, place: usize) -> Option<&'data [u8]> {
+        let start = *self.offsets.get(place)? as usize;
+        let end = self.offsets.get(place + 1).map_or(self.types.len(), |next| *next as usize);
+        self.types.get(start..end)
     }
 
     /// All types in the order of their ids, the base's first; `void` is left out.
@@ -184,10 +223,9 @@ impl<'data> Btf<'data> {
 
     /// The types of this BTF's own section, without the base's.
     pub fn own_types(&self) -> impl Iterator<Item = (TypeId, Type<'data>)> + '_ {
-        self.offsets.iter().zip(self.first_id..).filter_map(|(offset, id)| {
-            let record = self.types.get(*offset as usize..)?;
-            Some((TypeId(id), Type::read(record, self.strings, self.endian)?))
-        })
+        (0..self.offsets.len())
+            .zip(self.first_id..)
+            .filter_map(|(place, id)| Some((TypeId(id), self.own(place)?)))
     }
 }
 
@@ -200,25 +238,4 @@ impl std::fmt::Debug for Btf<'_> {
             .field("types", &self.offsets.len())
             .finish_non_exhaustive()
     }
-}
-
-fn offsets(types: &[u8], endian: Endian, first_id: u32) -> Result<Vec<u32>, Error> {
-    // Records take 12 bytes at least; in the kernel's BTF they take 24 on average.
-    let mut offsets = Vec::with_capacity(types.len() / 24);
-    let mut at = 0;
-    while at < types.len() {
-        let count = u32::try_from(offsets.len()).map_err(|_| Error::TooManyTypes)?;
-        let id = first_id.checked_add(count).filter(|id| *id < u32::MAX).ok_or(Error::TooManyTypes)?;
-        let short = |need| Error::ShortType { id, offset: at, need, len: types.len() };
-        let info = endian.u32(types, at + 4).ok_or(short(12))?;
-        let number = (info >> 24) as u8 & 0x1f;
-        let kind = Kind::from_number(number).ok_or(Error::UnknownKind { id, offset: at, kind: number })?;
-        let need = 12 + kind.extra_len((info & 0xffff) as usize);
-        if types.len() - at < need {
-            return Err(short(need));
-        }
-        offsets.push(at as u32);
-        at += need;
-    }
-    Ok(offsets)
 }

@@ -1,5 +1,6 @@
 //! Type records and what they hold.
 
+use crate::header::RECORD_LEN;
 use crate::reader::{Endian, Strings};
 
 /// Number of a type; 0 is `void`.
@@ -51,6 +52,8 @@ pub enum Kind {
     TypeTag,
     #[doc(alias = "BTF_KIND_ENUM64")]
     Enum64,
+    /// A kind with this number that this crate does not know; a layout section told how long its record is.
+    Unknown(u8),
 }
 
 const KINDS: [Kind; 20] = [
@@ -82,14 +85,26 @@ impl Kind {
         KINDS.get(usize::from(number)).copied().filter(|kind| *kind != Kind::Void)
     }
 
-    /// Bytes after the common 12 bytes of the record.
-    pub(crate) fn extra_len(self, count: usize) -> usize {
+    /// The kind's number in the data.
+    pub fn number(self) -> u8 {
         match self {
-            Kind::Int | Kind::Var | Kind::DeclTag => 4,
-            Kind::Array => 12,
-            Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 => 12 * count,
-            Kind::Enum | Kind::FuncProto => 8 * count,
-            _ => 0,
+            Kind::Unknown(number) => number,
+            known => KINDS
+                .iter()
+                .zip(0..)
+                .find_map(|(kind, number)| (*kind == known).then_some(number))
+                .unwrap_or(0),
+        }
+    }
+
+    /// Bytes after the common 12 bytes of the record: once, and for each entry it counts.
+    pub(crate) fn extra(self) -> (u8, u8) {
+        match self {
+            Kind::Int | Kind::Var | Kind::DeclTag => (4, 0),
+            Kind::Array => (12, 0),
+            Kind::Struct | Kind::Union | Kind::Datasec | Kind::Enum64 => (0, 12),
+            Kind::Enum | Kind::FuncProto => (0, 8),
+            _ => (0, 0),
         }
     }
 
@@ -202,17 +217,29 @@ impl<'data> Type<'data> {
         Type { name_off: 0, info: 0, word: 0, extra: &[], strings, endian }
     }
 
-    /// The record at the start of `bytes`.
+    /// The record that is all of `bytes`.
+    #[inline]
     pub(crate) fn read(bytes: &'data [u8], strings: Strings<'data>, endian: Endian) -> Option<Type<'data>> {
         let (name_off, info, word) = (endian.u32(bytes, 0)?, endian.u32(bytes, 4)?, endian.u32(bytes, 8)?);
-        let kind = Kind::from_number((info >> 24) as u8 & 0x1f)?;
-        let extra = bytes.get(12..12 + kind.extra_len((info & 0xffff) as usize))?;
-        Some(Type { name_off, info, word, extra, strings, endian })
+        Some(Type { name_off, info, word, extra: bytes.get(RECORD_LEN..)?, strings, endian })
     }
 
     /// Kind.
+    #[inline]
     pub fn kind(&self) -> Kind {
-        KINDS.get((self.info >> 24) as usize & 0x1f).copied().unwrap_or(Kind::Void)
+        let number = (self.info >> 24) as u8 & 0x7f;
+        KINDS.get(usize::from(number)).copied().unwrap_or(Kind::Unknown(number))
+    }
+
+    /// What follows the first 12 bytes of the record, in the data's byte order: for those who know a kind that this crate
+    /// does not.
+    pub fn extra_bytes(&self) -> &'data [u8] {
+        self.extra
+    }
+
+    /// The third word of the record, which is a size or a type, whatever the kind makes of it.
+    pub fn size_or_type(&self) -> u32 {
+        self.word
     }
 
     /// Name; empty for anonymous types and where the data holds a bad string offset.
@@ -230,9 +257,9 @@ impl<'data> Type<'data> {
         self.info >> 31 != 0
     }
 
-    /// Number of members, values, parameters or variables.
+    /// Number of members, values, parameters or variables. Up to 65,535; since Linux 7.2 up to 2^24 - 1.
     pub fn len(&self) -> usize {
-        (self.info & 0xffff) as usize
+        (self.info & 0x00ff_ffff) as usize
     }
 
     /// Whether it has no members, values, parameters or variables.
@@ -362,7 +389,7 @@ impl<'data> Type<'data> {
     /// Linkage of a function or variable.
     pub fn linkage(&self) -> Option<Linkage> {
         let number = match self.kind() {
-            Kind::Func => self.info & 0xffff,
+            Kind::Func => self.info & 0x00ff_ffff,
             Kind::Var => self.endian.u32(self.extra, 0)?,
             _ => return None,
         };

@@ -15,6 +15,12 @@ fn describe(btf: &Btf<'_>) -> String {
         if let Some(size) = btf.size_of(id) {
             write!(out, " size={size}").unwrap();
         }
+        if let Some(align) = btf.align_of(id) {
+            write!(out, " align={align}").unwrap();
+        }
+        for (component, tag) in btf.decl_tags(id) {
+            write!(out, " tag={tag}@{component}").unwrap();
+        }
         if let Some(id) = ty.type_id() {
             write!(out, " type={}", id.0).unwrap();
         }
@@ -58,30 +64,30 @@ fn every_kind_in_both_byte_orders() {
     assert_eq!(text, describe(&Btf::parse(&big).unwrap()));
     assert_eq!(Btf::parse(&big).unwrap().endian(), Endian::Big);
     expect![[r#"
-        1 Int 'int' size=4 bits=32 signed=true
-        2 Int 'long unsigned int' size=8 bits=64 signed=false
-        3 Ptr '' size=8 type=1
-        4 Array '' size=12 of=1 index=2 len=3
-        5 Array '' size=24 of=4 index=2 len=2
-        6 Union '' size=8 u_int:1@0None u_long:2@0None
-        7 Struct '' size=16 :6@0None tail:3@64None
-        8 Struct 'outer' size=64 first:1@0None :7@64None grid:5@192None
-        9 Struct 'bits' size=4 low:1@0Some(3) high:1@3Some(5) whole:1@32None
-        10 Enum 'unsigned_enum' size=4 A=1 B=4294967295
-        11 Enum 'signed_enum' size=4 A=1 B=-1
-        12 Enum64 'wide_enum' size=8 A=8589934593 B=-1
+        1 Int 'int' size=4 align=4 bits=32 signed=true
+        2 Int 'long unsigned int' size=8 align=8 bits=64 signed=false
+        3 Ptr '' size=8 align=8 type=1
+        4 Array '' size=12 align=4 of=1 index=2 len=3
+        5 Array '' size=24 align=4 of=4 index=2 len=2
+        6 Union '' size=8 align=8 u_int:1@0None u_long:2@0None
+        7 Struct '' size=16 align=8 :6@0None tail:3@64None
+        8 Struct 'outer' size=64 align=8 first:1@0None :7@64None grid:5@192None
+        9 Struct 'bits' size=4 align=4 low:1@0Some(3) high:1@3Some(5) whole:1@32None
+        10 Enum 'unsigned_enum' size=4 align=4 A=1 B=4294967295
+        11 Enum 'signed_enum' size=4 align=4 A=1 B=-1
+        12 Enum64 'wide_enum' size=8 align=8 A=8589934593 B=-1
         13 Fwd 'declared'
         14 Fwd 'declared_union' union
-        15 Const '' size=4 type=1
-        16 Volatile '' size=4 type=15
-        17 Restrict '' size=4 type=16
-        18 TypeTag 'rcu' size=4 type=17
-        19 Typedef 'wrapped_t' size=4 type=18
+        15 Const '' size=4 align=4 type=1
+        16 Volatile '' size=4 align=4 type=15
+        17 Restrict '' size=4 align=4 type=16
+        18 TypeTag 'rcu' size=4 align=4 type=17
+        19 Typedef 'wrapped_t' size=4 align=4 type=18
         20 FuncProto '' type=1 arg:19 :0
-        21 Func 'do_it' type=20 Global
-        22 Var 'counter' size=4 type=19 Global
+        21 Func 'do_it' tag=kfunc@-1 type=20 Global
+        22 Var 'counter' size=4 align=4 type=19 Global
         23 Datasec '.data' size=16 22@8+4
-        24 Float 'double' size=8
+        24 Float 'double' size=8 align=8
         25 DeclTag 'kfunc' type=21 component=-1
     "#]]
     .assert_eq(&text);
@@ -159,7 +165,7 @@ fn queries() {
         Some((TypeId(10), Enumerator { name: "B", value: 4294967295 }))
     "#]]
     .assert_eq(&out);
-    // Past the linear lookups the hash table answers, and it answers the same.
+    // Past the first lookups the hash table answers, and it answers the same.
     let all: Vec<_> = btf.types().filter(|(_, ty)| !ty.name().is_empty()).collect();
     for _ in 0..2 {
         for (id, ty) in &all {
@@ -195,10 +201,113 @@ fn split_goes_on_after_its_base() {
 #[test]
 fn longer_headers_are_accepted() {
     let mut w = Writer::new(Endian::Big);
-    w.header_len = 40;
+    w.header_len = 28;
     w.int("int", 4, 1);
     let data = w.finish();
     assert_eq!(Btf::parse(&data).unwrap().find("int", Kind::Int), Some(TypeId(1)));
+}
+
+/// Lengths of all known kinds, and of two more.
+fn layout() -> Vec<(u8, u8)> {
+    let mut layout = vec![(0, 0); 122];
+    for (number, lens) in
+        [(1, (4, 0)), (3, (12, 0)), (4, (0, 12)), (5, (0, 12)), (6, (0, 8)), (13, (0, 8)), (14, (4, 0))]
+    {
+        layout[number] = lens;
+    }
+    layout[20] = (4, 0);
+    layout[121] = (8, 16);
+    layout
+}
+
+#[test]
+fn unknown_kinds_are_skipped_with_a_layout() {
+    for endian in [Endian::Little, Endian::Big] {
+        let build = |header_len, layout: Vec<(u8, u8)>| {
+            let mut w = Writer::new(endian);
+            w.header_len = header_len;
+            w.layout = layout;
+            w.add("location", 20, 7, 5, &[6]);
+            w.int("int", 4, 1);
+            w.add("inlined", 121 | FLAG, 3, 5, &[0; 2 + 3 * 4]);
+            w.add("", PTR, 0, 2, &[]);
+            w.finish()
+        };
+        // A longer header is read as far as it is known.
+        for header_len in [32, 40] {
+            let data = build(header_len, layout());
+            let btf = Btf::parse(&data).unwrap();
+            expect![[r#"
+                1 Unknown(20) 'location'
+                2 Int 'int' size=4 align=4 bits=32 signed=true
+                3 Unknown(121) 'inlined'
+                4 Ptr '' size=8 align=8 type=2
+            "#]
+            "#]
+            "#]
+            "#]]
+            .assert_eq(&describe(&btf));
+            let unknown = btf.type_by_id(TypeId(3)).unwrap();
+            assert_eq!((unknown.kind().number(), unknown.len(), unknown.kind_flag()), (121, 3, true));
+            assert_eq!((unknown.extra_bytes().len(), unknown.size_or_type()), (8 + 3 * 16, 5));
+            assert_eq!(btf.find("inlined", Kind::Unknown(121)), Some(TypeId(3)));
+        }
+        // A header that ends before the layout's place, and a layout that ends before the kind.
+        let mut damaged = build(32, layout());
+        let at = if endian == Endian::Little { 28 } else { 31 };
+        damaged[at] += 1;
+        let errors = [build(28, layout()), build(32, layout()[..121].to_vec()), damaged]
+            .map(|data| Btf::parse(&data).unwrap_err().to_string() + "\n");
+        expect![[r#"
+            BTF type 1 at offset 0: kind 20 is unknown and no layout section says how long it is; a newer reader is needed
+            BTF type 3 at offset 32: kind 121 is unknown and no layout section says how long it is; a newer reader is needed
+            BTF header: the layout section at 112 of 489 bytes behind the header is not made of aligned entries of 4 bytes; the data is damaged
+        "#]]
+        .assert_eq(&errors.concat());
+    }
+}
+
+#[test]
+fn alignment() {
+    let mut w = Writer::new(Endian::Little);
+    let (char, int, long) = (w.int("char", 1, 1), w.int("int", 4, 1), w.int("long unsigned int", 8, 0));
+    let wide = w.int("__int128", 16, 1);
+    let inner = w.composite(STRUCT, "inner", 8, &[("c", char, 0), ("i", int, 32)]);
+    let mut ask = vec![
+        w.composite(STRUCT, "packed_size", 5, &[("c", char, 0), ("i", int, 32)]),
+        w.composite(STRUCT, "packed_offset", 8, &[("c", char, 0), ("i", int, 8)]),
+        w.composite(STRUCT | FLAG, "bits", 4, &[("a", int, (3 << 24) | 1), ("b", int, (9 << 24) | 4)]),
+        w.composite(UNION, "both", 16, &[("inner", inner, 0), ("wide", wide, 0)]),
+        w.composite(STRUCT, "empty", 0, &[]),
+        w.add("forward", FWD, 0, 0, &[]),
+    ];
+    ask.push(w.add("", ARRAY, 0, 0, &[inner, long, 3]));
+    ask.push(w.composite(STRUCT, "holds_forward", 8, &[("f", ask[5], 0)]));
+    // Structs that hold the one before twice: 2^60 members to look at.
+    let mut last = inner;
+    for _ in 0..60 {
+        last = w.composite(STRUCT, "twice", 8, &[("a", last, 0), ("b", last, 0)]);
+    }
+    ask.push(last);
+    let data = w.finish();
+    let btf = Btf::parse(&data).unwrap();
+    let answers: Vec<_> = ask.iter().map(|id| btf.align_of(TypeId(*id))).collect();
+    expect!["[Some(1), Some(1), Some(4), Some(16), Some(1), None, Some(4), None, None]"]
+    .assert_eq(&format!("{answers:?}"));
+}
+
+#[test]
+fn counts_have_24_bits() {
+    let mut w = Writer::new(Endian::Little);
+    w.int("int", 4, 1);
+    let names: Vec<u32> = (0..70_000).flat_map(|value| [0, value]).collect();
+    w.add("many", ENUM, 70_000, 4, &names);
+    w.add("", PTR, 0, 2, &[]);
+    let data = w.finish();
+    let btf = Btf::parse(&data).unwrap();
+    let many = btf.type_by_id(TypeId(2)).unwrap();
+    assert_eq!((many.len(), many.enumerators().count(), btf.next_id()), (70_000, 70_000, 4));
+    assert_eq!(many.enumerators().last().unwrap().value, 69_999);
 }
 
 #[test]
@@ -263,9 +372,9 @@ fn damage_is_named() {
         BTF header: the string section at 568 of 193 bytes does not fit into 760 bytes; cut short?
         BTF strings: the section must begin (unless split) and end with a zero byte; the data is damaged
         BTF strings: byte 183 is not UTF-8; the data is damaged
-        BTF type 1 at offset 0: kind 20 is unknown; a newer reader is needed
-        BTF type 1 at offset 0: a record of 16 bytes goes past the section's 10 bytes
-        BTF type 3 at offset 28: kind 0 is unknown; a newer reader is needed
+        BTF type 1 at offset 0: kind 20 is unknown and no layout section says how long it is; a newer reader is needed
+        BTF type 1 at offset 0: a record of 12 bytes goes past the section's 10 bytes
+        BTF type 3 at offset 28: kind 0 is unknown and no layout section says how long it is; a newer reader is needed
     "#]]
     .assert_eq(&out);
 }

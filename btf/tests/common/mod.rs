@@ -10,6 +10,8 @@ pub struct Writer {
     string_base: u32,
     next: u32,
     pub header_len: u32,
+    /// Entries of a layout section: bytes once, and for each entry that a record counts.
+    pub layout: Vec<(u8, u8)>,
 }
 
 pub const INT: u32 = 1;
@@ -36,12 +38,28 @@ pub const FLAG: u32 = 0x80;
 
 impl Writer {
     pub fn new(endian: Endian) -> Writer {
-        Writer { endian, types: vec![], strings: vec![0], string_base: 0, next: 1, header_len: 24 }
+        Writer {
+            endian,
+            types: vec![],
+            strings: vec![0],
+            string_base: 0,
+            next: 1,
+            header_len: 24,
+            layout: vec![],
+        }
     }
 
     /// A split one that goes on after `next` types and `strings` bytes of strings.
     pub fn split(endian: Endian, next: u32, strings: u32) -> Writer {
-        Writer { endian, types: vec![], strings: vec![], string_base: strings, next, header_len: 24 }
+        Writer {
+            endian,
+            types: vec![],
+            strings: vec![],
+            string_base: strings,
+            next,
+            header_len: 24,
+            layout: vec![],
+        }
     }
 
     pub fn strings_len(&self) -> u32 {
@@ -68,7 +86,7 @@ impl Writer {
     /// Adds a type; `extra` are the words after the common three. Returns its id.
     pub fn add(&mut self, name: &str, kind: u32, count: u32, word: u32, extra: &[u32]) -> u32 {
         let name = self.string(name);
-        let info = count | ((kind & 0x1f) << 24) | if kind & FLAG != 0 { 1 << 31 } else { 0 };
+        let info = count | ((kind & 0x7f) << 24) | if kind & FLAG != 0 { 1 << 31 } else { 0 };
         let mut record = vec![];
         for value in [name, info, word].iter().chain(extra) {
             self.put(&mut record, *value);
@@ -95,11 +113,15 @@ impl Writer {
             Endian::Big => vec![0xeb, 0x9f, 1, 0],
         };
         let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
-        for value in [self.header_len, 0, types, types, strings] {
+        let layout: Vec<u8> = self.layout.iter().flat_map(|(once, each)| [*once, *each, 0, 0]).collect();
+        // In the order of pahole: the layout between types and strings.
+        let (after, layout_len) = (types + layout.len() as u32, layout.len() as u32);
+        for value in [self.header_len, 0, types, after, strings, types, layout_len] {
             self.put(&mut out, value);
         }
         out.resize(self.header_len as usize, 0xaa);
         out.extend_from_slice(&self.types);
+        out.extend_from_slice(&layout);
         out.extend_from_slice(&self.strings);
         out
     }

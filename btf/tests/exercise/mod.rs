@@ -11,6 +11,8 @@ pub fn exercise(btf: &Btf<'_>) {
         let _ = (btf.size_of(id), btf.resolve(id), ty.int(), ty.array(), ty.linkage(), ty.component_index());
         let _ =
             (ty.size(), ty.type_id(), ty.is_signed(), ty.is_union_fwd(), ty.kind_flag(), ty.name_offset());
+        let _ = (btf.align_of(id), ty.kind().number(), ty.extra_bytes(), ty.size_or_type());
+        assert!(btf.decl_tags(id).count() <= types.len());
         assert!(ty.members().count() <= ty.len() && ty.enumerators().count() <= ty.len());
         assert!(ty.params().count() <= ty.len() && ty.section_vars().count() <= ty.len());
         let _ = btf.field(id, "nothing.at.all");
