@@ -8,10 +8,10 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::map::{Map, MapType};
-use crate::mmap::{Mmap, page_size};
+use crate::mmap::Mmap;
 use crate::{Error, Result};
 
-pub use crate::mmap::Access;
+pub use crate::mmap::{Access, page_size};
 
 /// The memory of an array map that was made with `BPF_F_MMAPABLE`. Bounds are checked at every access, against the map's
 /// own size as the kernel states it.
@@ -205,10 +205,79 @@ impl MappedArray {
         }
     }
 
+    /// Copies bytes from `offset` on out; `false`, with `out` untouched, where they end behind the end. Aligned words of
+    /// eight and four bytes are never seen half written.
+    #[must_use]
+    pub fn read_bytes(&self, offset: usize, out: &mut [u8]) -> bool {
+        self.fits(offset, out.len()) && self.memory.read(offset, out)
+    }
+
+    /// Copies bytes in from `offset` on, words as in [`read_bytes`](Self::read_bytes); `false` where they end behind the end
+    /// or the memory is read-only.
+    #[must_use]
+    pub fn write_bytes(&self, offset: usize, bytes: &[u8]) -> bool {
+        self.fits(offset, bytes.len()) && self.memory.write(offset, bytes)
+    }
+
+    fn fits(&self, offset: usize, len: usize) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.len)
+    }
+
     fn words(&self, range: Range<usize>) -> Option<&[std::sync::atomic::AtomicU64]> {
         if range.start > range.end || range.end > self.len_u64() {
             return None;
         }
         self.memory.u64s(range.start * 8, range.end - range.start)
+    }
+}
+
+/// The memory of an arena (`BPF_MAP_TYPE_ARENA`), which programs and this process share. Pages come into being when they are
+/// touched from here, or when a program allocates them.
+#[derive(Debug)]
+pub struct MappedArena {
+    memory: Mmap,
+    len: usize,
+}
+
+impl MappedArena {
+    /// Maps the whole arena, at the address of its `map_extra` where that is not 0. Since Linux 6.9.
+    ///
+    /// Programs that use the arena can only be loaded once it is mapped somewhere.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] where the map is none; else [`Error::Sys`] (EEXIST: something else lies at that address).
+    pub fn new(map: &Map) -> Result<Self> {
+        let info = map.info()?;
+        if info.map_type != MapType::Arena {
+            return Err(Error::invalid(format!("map a {} as an arena: it is none", info.map_type)));
+        }
+        let len = (info.max_entries as usize).checked_mul(page_size());
+        let address = usize::try_from(info.map_extra).ok();
+        let (Some(len), Some(address)) = (len, address) else {
+            return Err(Error::invalid("map an arena: it is larger than the address space"));
+        };
+        let memory = Mmap::map_at(address, map.as_fd(), 0, len, Access::Writable, "an arena")?;
+        Ok(MappedArena { memory, len })
+    }
+
+    /// Bytes that can be reached.
+    pub fn len_bytes(&self) -> usize {
+        self.len
+    }
+
+    /// Copies bytes from `offset` on out; `false`, with `out` untouched, where they end behind the end.
+    ///
+    /// Touching a page that no program has allocated allocates it, and kills the process with SIGSEGV where the arena was
+    /// made with `BPF_F_SEGV_ON_FAULT`.
+    #[must_use]
+    pub fn read_bytes(&self, offset: usize, out: &mut [u8]) -> bool {
+        self.memory.read(offset, out)
+    }
+
+    /// Copies bytes in from `offset` on; `false` where they end behind the end. Pages as for [`read_bytes`](Self::read_bytes).
+    #[must_use]
+    pub fn write_bytes(&self, offset: usize, bytes: &[u8]) -> bool {
+        self.memory.write(offset, bytes)
     }
 }

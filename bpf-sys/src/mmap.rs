@@ -2,7 +2,9 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{Errno, Error, Result};
 
@@ -32,6 +34,34 @@ unsafe impl Sync for Mmap {}
 impl Mmap {
     /// Maps `len` bytes at `offset` of `fd`; `what` names the thing in errors.
     pub fn map(fd: BorrowedFd<'_>, offset: u64, len: usize, access: Access, what: &str) -> Result<Self> {
+        Self::map_as(libc::MAP_SHARED, fd, offset, len, access, what)
+    }
+
+    /// Maps the first `len` bytes of `fd` to be read, privately: the kernel lends its own BTF in no other way.
+    pub fn map_private(fd: BorrowedFd<'_>, len: usize, what: &str) -> Result<Self> {
+        Self::map_as(libc::MAP_PRIVATE, fd, 0, len, Access::ReadOnly, what)
+    }
+
+    fn map_as(
+        flags: libc::c_int,
+        fd: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        access: Access,
+        what: &str,
+    ) -> Result<Self> {
+        Self::map_at(0, fd, offset, len, access, what)
+    }
+
+    /// [`map`](Self::map) at an address where nothing is mapped yet; 0 leaves the choice to the kernel.
+    pub fn map_at(
+        address: usize,
+        fd: BorrowedFd<'_>,
+        offset: u64,
+        len: usize,
+        access: Access,
+        what: &str,
+    ) -> Result<Self> {
         let context = || format!("map {len} bytes at offset {offset} of {what}");
         if len == 0 || len > isize::MAX as usize {
             return Err(Error::invalid(format!(
@@ -46,10 +76,11 @@ impl Mmap {
             Access::ReadOnly => libc::PROT_READ,
             Access::Writable => libc::PROT_READ | libc::PROT_WRITE,
         };
-        // SAFETY: a new mapping at an address of the kernel's choice touches no memory that exists already.
-        let start = unsafe {
-            libc::mmap(std::ptr::null_mut(), len, protection, libc::MAP_SHARED, fd.as_raw_fd(), offset)
-        };
+        let flags = libc::MAP_SHARED | if address == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
+        let place = std::ptr::without_provenance_mut(address);
+        // SAFETY: a new mapping at an address of the kernel's choice, or one where the kernel finds nothing mapped, touches
+        // no memory that exists already.
+        let start = unsafe { libc::mmap(place, len, protection, flags, fd.as_raw_fd(), offset) };
         if start == libc::MAP_FAILED {
             return Err(Error::sys("mmap", context(), Errno::last()));
         }
@@ -72,6 +103,66 @@ impl Mmap {
         }
         // SAFETY: `offset` is inside of the mapping, which is one allocation.
         Some(unsafe { self.start.add(offset) }.cast())
+    }
+
+    /// The byte at an offset. Only to be loaded from where the mapping is [`Access::ReadOnly`].
+    pub fn u8_at(&self, offset: usize) -> Option<&AtomicU8> {
+        // SAFETY: as for `u64_at`.
+        self.place(offset).map(|p| unsafe { p.as_ref() })
+    }
+
+    /// Copies bytes out, whole words of eight or four bytes at once where they are aligned; `false`, with nothing copied,
+    /// where they are not wholly inside.
+    pub fn read(&self, offset: usize, out: &mut [u8]) -> bool {
+        if !self.holds(offset, out.len()) {
+            return false;
+        }
+        let mut at = 0;
+        while at < out.len() {
+            let (place, rest) = (offset + at, &mut out[at..]);
+            at += if let (Some(word), Some(to)) = (self.u64_at(place), rest.first_chunk_mut::<8>()) {
+                *to = word.load(Relaxed).to_ne_bytes();
+                8
+            } else if let (Some(word), Some(to)) = (self.u32_at(place), rest.first_chunk_mut::<4>()) {
+                *to = word.load(Relaxed).to_ne_bytes();
+                4
+            } else if let (Some(byte), Some(to)) = (self.u8_at(place), rest.first_mut()) {
+                *to = byte.load(Relaxed);
+                1
+            } else {
+                return false;
+            };
+        }
+        true
+    }
+
+    /// Copies bytes in, words as in [`read`](Self::read); `false`, with nothing copied, where they are not wholly inside or
+    /// the mapping is [`Access::ReadOnly`].
+    pub fn write(&self, offset: usize, bytes: &[u8]) -> bool {
+        if self.access != Access::Writable || !self.holds(offset, bytes.len()) {
+            return false;
+        }
+        let mut at = 0;
+        while at < bytes.len() {
+            let (place, rest) = (offset + at, &bytes[at..]);
+            at += if let (Some(word), Some(from)) = (self.u64_at(place), rest.first_chunk::<8>()) {
+                word.store(u64::from_ne_bytes(*from), Relaxed);
+                8
+            } else if let (Some(word), Some(from)) = (self.u32_at(place), rest.first_chunk::<4>()) {
+                word.store(u32::from_ne_bytes(*from), Relaxed);
+                4
+            } else if let (Some(byte), Some(from)) = (self.u8_at(place), rest.first()) {
+                byte.store(*from, Relaxed);
+                1
+            } else {
+                return false;
+            };
+        }
+        true
+    }
+
+    fn holds(&self, offset: usize, len: usize) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.len)
     }
 
     /// The 64-bit word at a byte offset. Only to be loaded from where the mapping is [`Access::ReadOnly`].
@@ -127,7 +218,7 @@ impl Drop for Mmap {
 }
 
 /// The size of a page in bytes.
-pub(crate) fn page_size() -> usize {
+pub fn page_size() -> usize {
     // SAFETY: sysconf only reads a number.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).ok().filter(|s| s.is_power_of_two()).unwrap_or(4096)

@@ -12,6 +12,7 @@
 pub mod collection;
 pub mod core;
 mod error;
+pub mod globals;
 pub mod kernel;
 mod load;
 pub mod object;
@@ -24,8 +25,8 @@ pub use collection::{Collection, LoadedMap, LoadedProgram};
 pub use error::{Error, Result};
 pub use load::{LoadOptions, Loader, Verdict};
 pub use spec::{
-    AttachTarget, CoreRelo, Extern, ExternKind, FuncSpec, LineSpec, MapKind, MapSpec, Object, Pinning, Poison,
-    ProgramSpec, Reloc, RelocKind, Resolution, Slot, SlotTarget, StructOps, Variable,
+    AttachTarget, CoreRelo, Extern, ExternKind, FuncSpec, LineSpec, MapKind, MapSpec, Object, Pinning,
+    Poison, ProgramSpec, Reloc, RelocKind, Resolution, Slot, SlotTarget, StructOps, Variable,
 };
 pub use target::{ModuleBtf, Target};
 pub use verifier::VerifierError;

@@ -1,5 +1,7 @@
 //! Loading: the only stage that talks to the kernel.
 
+mod by_hand;
+
 use crate::collection::{Collection, LoadedProgram};
 use crate::spec::Object;
 use crate::target::Target;
