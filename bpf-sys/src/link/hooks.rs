@@ -157,7 +157,7 @@ pub struct Netfilter {
 /// # Errors
 ///
 /// [`Error::Unsupported`] where the kernel has no netfilter links, EAFNOSUPPORT for other families, ERANGE for a priority
-/// that is taken, EINVAL for a hook that there is not.
+/// that is taken, EPROTO for a hook that there is not.
 pub fn netfilter(prog: impl AsFd, hook: Netfilter) -> Result<Link> {
     let attach_type = AttachType::Netfilter;
     let mut attr = attr::LinkCreateNetfilter {
