@@ -1,4 +1,4 @@
-//! BTF objects in the kernel: load, fetch, ask. The bytes are `Documentation/bpf/btf.rst`'s.
+//! BTF objects in the kernel: load, fetch, ask; BTF files. The bytes are `Documentation/bpf/btf.rst`'s.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -10,6 +10,8 @@ use crate::errno::Errno;
 use crate::error::{Error, Result};
 use crate::object::{self, Kind};
 use crate::syscall;
+
+pub use crate::btf_file::BtfFile;
 
 /// A BTF object: of the kernel, a module, or loaded for programs and maps.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //! [`ringbuf`], [`perfbuf`], [`poll`]. What the machine has and allows: [`features`], [`cpus`], [`memlock`], [`nofile`].
 
 pub(crate) mod abi;
+mod btf_file;
 pub mod btf_obj;
 pub mod cpus;
 pub mod errno;

@@ -17,7 +17,7 @@ pub enum Access {
     Writable,
 }
 
-/// A shared mapping of a descriptor, unmapped when dropped. Others (the kernel, BPF programs) write to it at any time, so
+/// A mapping of a descriptor, unmapped when dropped. Others (the kernel, BPF programs) write to it at any time, so
 /// it is reached through atomics, or as bytes by those who know that nobody writes there now.
 #[derive(Debug)]
 pub(crate) struct Mmap {
@@ -34,27 +34,30 @@ unsafe impl Sync for Mmap {}
 impl Mmap {
     /// Maps `len` bytes at `offset` of `fd`; `what` names the thing in errors.
     pub fn map(fd: BorrowedFd<'_>, offset: u64, len: usize, access: Access, what: &str) -> Result<Self> {
-        Self::map_as(libc::MAP_SHARED, fd, offset, len, access, what)
+        Self::map_at(0, fd, offset, len, access, what)
     }
 
-    /// Maps the first `len` bytes of `fd` to be read, privately: the kernel lends its own BTF in no other way.
-    pub fn map_private(fd: BorrowedFd<'_>, len: usize, what: &str) -> Result<Self> {
-        Self::map_as(libc::MAP_PRIVATE, fd, 0, len, Access::ReadOnly, what)
-    }
-
-    fn map_as(
-        flags: libc::c_int,
+    /// [`map`](Self::map) at an address where nothing is mapped yet; 0 leaves the choice to the kernel.
+    pub fn map_at(
+        address: usize,
         fd: BorrowedFd<'_>,
         offset: u64,
         len: usize,
         access: Access,
         what: &str,
     ) -> Result<Self> {
-        Self::map_at(0, fd, offset, len, access, what)
+        let flags = libc::MAP_SHARED | if address == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
+        Self::map_as(flags, address, fd, offset, len, access, what)
     }
 
-    /// [`map`](Self::map) at an address where nothing is mapped yet; 0 leaves the choice to the kernel.
-    pub fn map_at(
+    /// Maps the first `len` bytes of `fd` to be read, privately: the kernel lends its own BTF in no other way.
+    pub fn map_private(fd: BorrowedFd<'_>, len: usize, what: &str) -> Result<Self> {
+        Self::map_as(libc::MAP_PRIVATE, 0, fd, 0, len, Access::ReadOnly, what)
+    }
+
+    /// `flags` never hold `MAP_FIXED`, which would replace what is there.
+    fn map_as(
+        flags: libc::c_int,
         address: usize,
         fd: BorrowedFd<'_>,
         offset: u64,
@@ -76,7 +79,6 @@ impl Mmap {
             Access::ReadOnly => libc::PROT_READ,
             Access::Writable => libc::PROT_READ | libc::PROT_WRITE,
         };
-        let flags = libc::MAP_SHARED | if address == 0 { 0 } else { libc::MAP_FIXED_NOREPLACE };
         let place = std::ptr::without_provenance_mut(address);
         // SAFETY: a new mapping at an address of the kernel's choice, or one where the kernel finds nothing mapped, touches
         // no memory that exists already.
