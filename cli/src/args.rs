@@ -45,10 +45,12 @@ pub fn tracewell(purpose: For) -> Command {
         .about("Count, trace and profile a live Linux system with BPF, within milliseconds")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .args(before_args())
         .subcommand(funccount(purpose))
         .subcommand(stackcount(purpose))
         .subcommand(list())
         .subcommand(feature())
+        .subcommand(crate::prog::command())
         .subcommand(
             Command::new("completions")
                 .about("Print the completions for a shell")
@@ -64,6 +66,18 @@ pub fn tracewell(purpose: For) -> Command {
                         .help("Directory for tracewell.1, tracewell-funccount.1, ..."),
                 ),
         )
+}
+
+/// bpftool's users write its options in front of the command: `-j prog list`. They are hidden here as the other
+/// commands have options of their own.
+fn before_args() -> [Arg; 2] {
+    [("json", 'j'), ("pretty", 'p')].map(|(name, short)| flag(name, short, "").hide(true))
+}
+
+/// Reads those options.
+pub fn before(m: &ArgMatches) -> crate::objects::Options {
+    let pretty = m.get_flag("pretty");
+    crate::objects::Options { json: m.get_flag("json") || pretty, pretty, ..Default::default() }
 }
 
 /// `funccount`, as a subcommand or on its own.

@@ -21,6 +21,11 @@ fn local(unix: u64) -> String {
     }
 }
 
+/// `2026-11-21T05:07:43+0000`, in UTC.
+pub fn iso_seconds(unix: u64) -> String {
+    format!("{}+0000", &utc(Duration::from_secs(unix))[..19])
+}
+
 /// RFC 3339 with milliseconds. The date is the proleptic Gregorian one: years are counted from March, so that
 /// the leap day is a year's last.
 fn utc(wall: Duration) -> String {
@@ -55,6 +60,7 @@ mod tests {
         check(951_782_400, 7, "2000-02-29T00:00:00.007Z");
         check(1_709_251_199, 999, "2024-02-29T23:59:59.999Z");
         check(4_107_542_400, 0, "2100-03-01T00:00:00.000Z");
+        assert_eq!(iso_seconds(1_795_237_663), "2026-11-21T05:07:43+0000");
     }
 
     #[test]

@@ -9,7 +9,9 @@ mod gen_docs;
 mod launch;
 mod list;
 mod names;
+mod objects;
 mod output;
+mod prog;
 mod run;
 mod setup;
 mod stackcount;
@@ -33,6 +35,10 @@ fn main() -> ExitCode {
     match dispatch(&name, argv) {
         Ok(status) => ExitCode::from(status),
         Err(e) if run::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) if e.is::<objects::Usage>() => {
+            let _ = writeln!(stderr(), "error: {}\n\nFor more information, try '--help'.", printable(&e.to_string()));
+            ExitCode::from(2)
+        }
         Err(e) => {
             // Every other error of input and output says of itself what it was about.
             let e = if e.is::<std::io::Error>() { e.context("cannot write to standard output") } else { e };
@@ -43,6 +49,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Result<u8> {
+    let mut before = objects::Options::default();
     let (tool, matches) = match args::tool_of_name(name) {
         Some(tool) => {
             let command = if tool == "funccount" {
@@ -54,6 +61,7 @@ fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Res
         }
         None => {
             let matches = parse(args::tracewell(args::For::Parsing), argv);
+            before = args::before(&matches);
             let (tool, matches) = matches.subcommand().expect("clap refuses a command line without one");
             (tool.to_string(), matches.clone())
         }
@@ -64,6 +72,7 @@ fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Res
         "stackcount" => return stackcount::main(m),
         "list" => return list::main(m),
         "feature" => return feature::main(m),
+        "prog" => return prog::main(m, before),
         _ => {}
     }
     let out = &mut stdout().lock();

@@ -5,7 +5,9 @@ pub mod csv;
 pub mod feature;
 pub mod folded;
 pub mod json;
+pub mod jsonw;
 pub mod live;
+pub mod prog;
 pub mod text;
 
 use std::io::{self, Write};
