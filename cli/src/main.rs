@@ -36,7 +36,11 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(e) if run::is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) if e.is::<objects::Usage>() => {
-            let _ = writeln!(stderr(), "error: {}\n\nFor more information, try '--help'.", printable(&e.to_string()));
+            let _ = writeln!(
+                stderr(),
+                "error: {}\n\nFor more information, try '--help'.",
+                printable(&e.to_string())
+            );
             ExitCode::from(2)
         }
         Err(e) => {

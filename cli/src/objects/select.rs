@@ -55,7 +55,9 @@ impl Which {
             let text = words.text("a program's tag")?;
             return match parse_tag(&text) {
                 Some(tag) => Ok(Which::Tag(tag)),
-                None => usage(format!("tag `{text}`: a tag has 16 hexadecimal digits, as `prog list` shows them")),
+                None => {
+                    usage(format!("tag `{text}`: a tag has 16 hexadecimal digits, as `prog list` shows them"))
+                }
             };
         }
         Self::named(words, "`id`, `tag`, `name` or `pinned`")
@@ -136,9 +138,7 @@ pub fn maps(which: &Which) -> Result<Vec<Map>> {
     let found = match which {
         Which::Id(id) => vec![Map::from_id(*id)?],
         Which::Pinned(path) => vec![Map::open_pinned(path)?],
-        Which::Name(name) => {
-            walk(ids::maps(), Map::from_id, |map| Ok(name_fits(&map.info()?.name, name)))?
-        }
+        Which::Name(name) => walk(ids::maps(), Map::from_id, |map| Ok(name_fits(&map.info()?.name, name)))?,
         Which::Tag(_) => bail!("maps have no tags"),
     };
     if found.is_empty() {
@@ -168,11 +168,7 @@ pub fn link(which: &Which) -> Result<Link> {
 
 fn the_one<T>(mut found: Vec<T>, what: &str, which: &Which, ids: Vec<String>) -> Result<T> {
     if found.len() > 1 {
-        bail!(
-            "{} {what}s have the {which} (ids {}): take one of them by `id`",
-            found.len(),
-            ids.join(", ")
-        );
+        bail!("{} {what}s have the {which} (ids {}): take one of them by `id`", found.len(), ids.join(", "));
     }
     found.pop().context("nothing was found")
 }

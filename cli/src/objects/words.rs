@@ -35,7 +35,8 @@ pub struct Words {
 impl Words {
     /// The words of the positional argument `name`.
     pub fn new(matches: &ArgMatches, name: &str, grammar: &'static str) -> Words {
-        let words: Vec<OsString> = matches.get_many::<OsString>(name).into_iter().flatten().cloned().collect();
+        let words: Vec<OsString> =
+            matches.get_many::<OsString>(name).into_iter().flatten().cloned().collect();
         Words { words: words.into_iter().peekable(), grammar }
     }
 
@@ -109,18 +110,18 @@ impl Words {
     pub fn end(&mut self) -> Result<()> {
         match self.words.next() {
             None => Ok(()),
-            Some(word) => usage(format!("`{}` is not expected here: {}", word.to_string_lossy(), self.grammar)),
+            Some(word) => {
+                usage(format!("`{}` is not expected here: {}", word.to_string_lossy(), self.grammar))
+            }
         }
     }
 
     /// The error for a next word that is none of what can stand there.
     pub fn unexpected<T>(&mut self, expected: &str) -> Result<T> {
         match self.words.next() {
-            Some(word) => usage(format!(
-                "`{}` where {expected} should be: {}",
-                word.to_string_lossy(),
-                self.grammar
-            )),
+            Some(word) => {
+                usage(format!("`{}` where {expected} should be: {}", word.to_string_lossy(), self.grammar))
+            }
             None => usage(format!("{expected} is missing at the end: {}", self.grammar)),
         }
     }

@@ -1,14 +1,17 @@
 //! What the tools print, as pure functions of plain data: nothing here asks the kernel, the clock or the
 //! terminal anything, so every format is tested on made-up rows.
 
+pub mod cfg;
 pub mod csv;
 pub mod feature;
 pub mod folded;
+pub mod jited;
 pub mod json;
 pub mod jsonw;
 pub mod live;
 pub mod prog;
 pub mod text;
+pub mod xlated;
 
 use std::io::{self, Write};
 use std::rc::Rc;

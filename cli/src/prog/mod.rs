@@ -1,6 +1,8 @@
 //! `tracewell prog`: programs in the kernel, and object files on their way into it.
 
+mod dump;
 mod list;
+mod signature;
 
 use crate::objects::{Options, options};
 use anyhow::Result;
@@ -30,6 +32,14 @@ pub fn command() -> Command {
                 .about("List the programs that are loaded")
                 .arg(words("PROG", "Which ones: `id N`, `tag TAG`, `name NAME` or `pinned FILE`")),
         )
+        .subcommand(
+            Command::new("dump")
+                .about("Print a program's instructions (xlated) or machine code (jited)")
+                .arg(words(
+                    "WORDS",
+                    "{ xlated | jited } PROG [file FILE | opcodes | linum | visual]; machine code is printed as bytes",
+                )),
+        )
 }
 
 /// Runs the command.
@@ -38,6 +48,7 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
     let options = Options::new(m, before);
     match verb {
         "list" => list::main(m, options),
+        "dump" => dump::main(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }
 }
