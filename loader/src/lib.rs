@@ -14,6 +14,7 @@ pub mod core;
 mod error;
 pub mod globals;
 pub mod kernel;
+pub mod link;
 mod load;
 pub mod object;
 mod relocate;

@@ -123,6 +123,21 @@ pub enum Error {
         source: asm::BuildError,
     },
 
+    /// A loaded object's program could not be attached; nothing remains attached.
+    #[error("cannot attach program `{program}` (section `{section}`): {source}")]
+    Program {
+        /// The program.
+        program: String,
+        /// The section that it comes from.
+        section: String,
+        /// Why, with what to do about it.
+        source: Box<Error>,
+    },
+
+    /// What the loader says about a program or map.
+    #[error(transparent)]
+    Loader(#[from] loader::Error),
+
     /// A target could not be attached; nothing remains attached.
     #[error("cannot attach to {target} ({mode}): {reason}")]
     Attach {

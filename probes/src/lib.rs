@@ -11,6 +11,7 @@ pub mod filter;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod kernel;
+pub mod object;
 pub(crate) mod program;
 pub mod spec;
 pub mod stacks;

@@ -171,7 +171,12 @@ fn attach_multi(
     let loaded = attached.load(programs, Kind::Kprobe, &[(key, None)], Some(AttachType::TraceKprobeMulti));
     // A kernel that does not know the helper does not know the link either.
     let Ok((prog, _)) = loaded else { return Ok(false) };
-    let mut multi = Multi { targets, first: *first, addrs: addrs.into(), ret: *ret, prog: &prog };
+    let flags = match (attached.how.session, *ret) {
+        (true, _) => MultiFlags::SESSION,
+        (false, true) => MultiFlags::RETURN,
+        (false, false) => MultiFlags::empty(),
+    };
+    let mut multi = Multi { targets, first: *first, addrs: addrs.into(), flags, prog: &prog };
     let all = known(group);
     let link = match multi.link(attached, &all) {
         Ok(link) => link,
@@ -230,7 +235,7 @@ struct Multi<'a> {
     first: u32,
     /// Empty, or one a target; 0 where it is not known.
     addrs: Cow<'a, [u64]>,
-    ret: bool,
+    flags: MultiFlags,
     prog: &'a Prog,
 }
 
@@ -239,8 +244,8 @@ impl Multi<'_> {
     fn link(&mut self, attached: &mut Attached, which: &[u32]) -> bpf_sys::Result<link::Link> {
         let addrs: Vec<u64> =
             which.iter().filter_map(|i| self.addrs.get((i - self.first) as usize)).copied().collect();
-        let cookies: Vec<u64> = which.iter().map(|&i| u64::from(i)).collect();
-        let flags = if self.ret { MultiFlags::RETURN } else { MultiFlags::empty() };
+        let cookies: Vec<u64> = which.iter().map(|&i| attached.how.cookie(i)).collect();
+        let flags = self.flags;
         let by_addr = addrs.len() == which.len() && addrs.iter().all(|&a| a != 0);
         let table;
         let functions = if by_addr {

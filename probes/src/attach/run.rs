@@ -31,6 +31,22 @@ pub(crate) trait Programs {
     }
 }
 
+/// What attachments get beside their place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct How {
+    /// The one cookie of all of them; without it each has its target's index.
+    pub cookie: Option<u64>,
+    /// One program for entries and returns.
+    pub session: bool,
+}
+
+impl How {
+    /// The cookie of the target with this index.
+    pub fn cookie(self, index: u32) -> u64 {
+        self.cookie.unwrap_or(index.into())
+    }
+}
+
 /// Everything that is attached. Dropping it detaches.
 #[derive(Default)]
 pub(crate) struct Attached {
@@ -44,6 +60,7 @@ pub(crate) struct Attached {
     pub skipped: Vec<Skipped>,
     pub load: Duration,
     pub kernel: Duration,
+    pub how: How,
 }
 
 impl fmt::Debug for Attached {
@@ -58,8 +75,25 @@ impl fmt::Debug for Attached {
 }
 
 impl Attached {
+    /// Nothing yet.
+    pub fn new(how: How) -> Attached {
+        let mut attached = Attached::default();
+        attached.how = how;
+        attached
+    }
+
     /// Attaches to all targets; on an error nothing remains attached.
     pub fn attach(targets: &Targets, mode: AttachMode, programs: &dyn Programs) -> Result<Attached> {
+        Attached::attach_as(targets, mode, programs, How::default())
+    }
+
+    /// [`attach`](Self::attach), with what the attachments get.
+    pub fn attach_as(
+        targets: &Targets,
+        mode: AttachMode,
+        programs: &dyn Programs,
+        how: How,
+    ) -> Result<Attached> {
         // Attaching to many functions keeps one processor busy for long; another can read symbols meanwhile.
         std::thread::scope(|scope| {
             let mut pending = Vec::new();
@@ -69,7 +103,7 @@ impl Attached {
                     pending.push((*ret, *first, table.len(), addrs));
                 }
             }
-            let mut attached = Attached::attach_groups(targets, mode, programs)?;
+            let mut attached = Attached::attach_groups(targets, mode, programs, how)?;
             for (ret, first, len, addrs) in pending {
                 let found = addrs.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 // Without the kernel's symbols none of them is known; the others are attached all the same.
@@ -82,8 +116,13 @@ impl Attached {
         })
     }
 
-    fn attach_groups(targets: &Targets, mode: AttachMode, programs: &dyn Programs) -> Result<Attached> {
-        let mut attached = Attached::default();
+    fn attach_groups(
+        targets: &Targets,
+        mode: AttachMode,
+        programs: &dyn Programs,
+        how: How,
+    ) -> Result<Attached> {
+        let mut attached = Attached::new(how);
         for group in &targets.groups {
             let before = attached.skipped.len();
             match group {
@@ -180,11 +219,25 @@ impl Attached {
 
     /// Hangs a program on a perf event: by a link, or by the event itself before Linux 5.15.
     pub fn hang(&mut self, prog: BorrowedFd<'_>, event: PerfEvent, key: Key, index: u32) -> Result<()> {
-        if key == Key::Cookie {
-            let link = self.timed(|| bpf_sys::link::perf_event(prog, &event, u64::from(index)))?;
-            // The link holds the event; its descriptor is not needed any more.
-            self.links.push(link);
-            return Ok(());
+        if key == Key::Cookie || self.how.cookie.is_some() {
+            let cookie = self.how.cookie(index);
+            match self.timed(|| bpf_sys::link::perf_event(prog, &event, cookie)) {
+                Ok(link) => {
+                    // The link holds the event; its descriptor is not needed any more.
+                    self.links.push(link);
+                    return Ok(());
+                }
+                // Nobody asks for a cookie of 0.
+                Err(error) if self.how.cookie == Some(0) && error.is_errno(bpf_sys::Errno::EINVAL) => {}
+                Err(error) if self.how.cookie.is_some() && error.is_errno(bpf_sys::Errno::EINVAL) => {
+                    return Err(Error::Unavailable {
+                        what: "an attachment's cookie".into(),
+                        why: "the kernel has no links to perf events (since Linux 5.15)".into(),
+                        remedy: "attach without a cookie".into(),
+                    });
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         self.timed(|| event.set_bpf(prog))?;
         self.events.push(event);

@@ -184,14 +184,18 @@ impl Functions<'_> {
         which: &[(u32, u64)],
     ) -> bpf_sys::Result<link::Link> {
         let offsets: Vec<u64> = which.iter().map(|&(_, offset)| offset).collect();
-        let cookies: Vec<u64> = which.iter().map(|&(index, _)| u64::from(index)).collect();
+        let cookies: Vec<u64> = which.iter().map(|&(index, _)| attached.how.cookie(index)).collect();
         let functions = UprobeMulti {
             path: self.path,
             offsets: &offsets,
             ref_ctr_offsets: &[],
             cookies: &cookies,
             pid: self.pid.unwrap_or(0),
-            flags: if self.ret { MultiFlags::RETURN } else { MultiFlags::empty() },
+            flags: match (attached.how.session, self.ret) {
+                (true, _) => MultiFlags::SESSION,
+                (false, true) => MultiFlags::RETURN,
+                (false, false) => MultiFlags::empty(),
+            },
         };
         attached.timed(|| link::uprobe_multi(prog, &functions))
     }
