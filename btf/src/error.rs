@@ -77,6 +77,100 @@ pub enum Error {
     SplitBase,
     /// A split BTF in the other byte order than its base.
     MixedByteOrder,
+    /// `.BTF.ext` is damaged, or newer than this reader.
+    Ext {
+        /// `header`, `func info`, `line info` or `CO-RE relocation`.
+        part: &'static str,
+        /// Bytes from the start of `.BTF.ext`.
+        offset: usize,
+        /// The rule that is broken there.
+        problem: ExtProblem,
+    },
+}
+
+/// What is wrong with `.BTF.ext` at the place that [`Error::Ext`] names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtProblem {
+    /// The first two bytes are not the magic in either byte order.
+    BadMagic {
+        /// What they are, little-endian.
+        found: u16,
+    },
+    /// A version that is not known.
+    BadVersion {
+        /// Version in the header.
+        version: u8,
+    },
+    /// The header says that it is shorter than any header is.
+    BadHeaderLen {
+        /// Length in the header.
+        len: usize,
+    },
+    /// The data, or the part, ends too soon.
+    CutShort {
+        /// Bytes that are needed here.
+        need: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+    /// The part lies outside the data.
+    OutOfBounds {
+        /// Its length in bytes.
+        len: u32,
+        /// Bytes of the data.
+        have: usize,
+    },
+    /// Records are too small for their fields, or not made of whole words.
+    BadRecordSize {
+        /// Size in the data.
+        size: u32,
+        /// Size of the known fields.
+        least: usize,
+    },
+    /// The name of an ELF section is not in the strings of the BTF.
+    NoSectionName {
+        /// Where it should be.
+        name_off: u32,
+    },
+    /// A kind of CO-RE relocation that is not known.
+    UnknownRelocation {
+        /// The kind's number.
+        kind: u32,
+    },
+}
+
+impl fmt::Display for ExtProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExtProblem::BadMagic { found } => {
+                write!(f, "magic is {found:#06x}, not 0xeb9f; this is no .BTF.ext")
+            }
+            ExtProblem::BadVersion { version } => {
+                write!(f, "version {version} is unknown, only 1 exists; a newer reader is needed")
+            }
+            ExtProblem::BadHeaderLen { len } => {
+                write!(f, "a length of {len} bytes, where 24 is the least; the data is damaged")
+            }
+            ExtProblem::CutShort { need, have } => {
+                write!(f, "{need} bytes are needed, {have} are there; the data was cut short")
+            }
+            ExtProblem::OutOfBounds { len, have } => {
+                write!(f, "{len} bytes do not fit into {have} bytes of data; cut short?")
+            }
+            ExtProblem::BadRecordSize { size, least } => {
+                write!(f, "records of {size} bytes, which must be a multiple of 4 and {least} at least")
+            }
+            ExtProblem::NoSectionName { name_off } => write!(
+                f,
+                "the section's name should be at {name_off} of the strings of .BTF, and is not; take both from \
+                 the same object"
+            ),
+            ExtProblem::UnknownRelocation { kind } => {
+                write!(f, "relocation kind {kind} is unknown; a newer reader is needed")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -132,8 +226,13 @@ impl fmt::Display for Error {
             Error::MixedByteOrder => f.write_str(
                 "split BTF: its byte order differs from the base's; take the base of the same kernel",
             ),
+            Error::Ext { part, offset, problem } => {
+                write!(f, ".BTF.ext {part} at offset {offset}: {problem}")
+            }
         }
     }
 }
 
 impl std::error::Error for Error {}
+
+impl std::error::Error for ExtProblem {}

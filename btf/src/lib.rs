@@ -25,6 +25,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod c;
 mod error;
 pub mod ext;
 mod header;
@@ -33,7 +34,7 @@ mod query;
 mod reader;
 mod types;
 
-pub use error::Error;
+pub use error::{Error, ExtProblem};
 pub use query::{Field, essential_name};
 pub use reader::{Btf, Endian};
 pub use types::{Array, Enumerator, IntEncoding, Kind, Linkage, Member, Param, SectionVar, Type, TypeId};

@@ -168,6 +168,11 @@ impl<'data> Btf<'data> {
         self.bytes
     }
 
+    /// The own string section: names, each with a zero byte behind it.
+    pub fn own_strings(&self) -> &'data str {
+        self.strings.own
+    }
+
     /// Id of the first type that is not the base's; 1 for stand-alone BTF.
     pub fn first_id(&self) -> TypeId {
         TypeId(self.first_id)

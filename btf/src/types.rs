@@ -247,6 +247,28 @@ impl<'data> Type<'data> {
         self.strings.get(self.name_off).unwrap_or("")
     }
 
+    /// Whether the name is empty, without reading it.
+    #[inline]
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.name_off == 0 || self.strings.rest(self.name_off).is_none_or(|rest| rest.first() == Some(&0))
+    }
+
+    /// The `index`th type that a definition of this one mentions: members, element, return type and parameters, or
+    /// what is referred to. `None` after the last.
+    #[inline]
+    pub(crate) fn reference(&self, index: usize) -> Option<u32> {
+        let word = |index: usize, len: usize| self.endian.u32(self.extra, index.checked_mul(len)?.checked_add(4)?);
+        match self.kind() {
+            Kind::Struct | Kind::Union if index < self.len() => word(index, 12),
+            Kind::FuncProto if index > 0 && index <= self.len() => word(index - 1, 8),
+            Kind::Array if index == 0 => self.endian.u32(self.extra, 0),
+            kind if index == 0 && (kind.is_wrapper() || matches!(kind, Kind::Ptr | Kind::FuncProto)) => {
+                Some(self.word)
+            }
+            _ => None,
+        }
+    }
+
     /// Offset of the name in the string section.
     pub fn name_offset(&self) -> u32 {
         self.name_off
