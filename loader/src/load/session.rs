@@ -1,0 +1,225 @@
+//! One load: what has been created so far, and what of it is to go again when something fails.
+
+use super::fallback::Fallback;
+use super::{LoadOptions, Loader, Verdict};
+use crate::collection::{Collection, LoadedMap, LoadedProgram};
+use crate::spec::{AttachTarget, Object, ProgramSpec};
+use crate::target::Target;
+use crate::{Error, Result};
+use bpf_sys::btf_obj::BtfObj;
+use bpf_sys::memlock;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+pub(super) struct Session<'s> {
+    pub target: &'s Target<'s>,
+    pub options: &'s LoadOptions,
+    pub object: Object,
+    /// The object's BTF in the kernel.
+    pub btf: Option<BtfObj>,
+    /// Why it is not there.
+    pub btf_refused: Option<bpf_sys::Error>,
+    /// By index in [`Object::maps`]; `None` for what is not created.
+    pub maps: Vec<Option<LoadedMap>>,
+    /// BTF of modules that instructions or attachments refer to.
+    pub modules: RefCell<HashMap<String, Rc<BtfObj>>>,
+    /// Pins that this load made.
+    pub pinned: Vec<PathBuf>,
+    /// What this kernel has been found to lack; each is tried once.
+    lacks: RefCell<HashMap<Fallback, bool>>,
+}
+
+/// Programs of struct_ops are loaded for the maps that use them: `?` before the section's name does not matter then.
+pub(super) fn switch_struct_ops(object: &mut Object) {
+    for (index, program) in object.programs.iter_mut().enumerate() {
+        if !matches!(program.attach, AttachTarget::StructOps { .. }) {
+            continue;
+        }
+        let mut users = object
+            .maps
+            .iter()
+            .filter(|map| {
+                map.struct_ops
+                    .as_ref()
+                    .is_some_and(|ops| ops.funcs.iter().any(|(_, program)| *program == index))
+            })
+            .peekable();
+        if users.peek().is_some() {
+            program.autoload = users.any(|map| map.autocreate);
+        }
+    }
+}
+
+impl<'s> Session<'s> {
+    /// Checks what must be right before anything is created, and loads the BTF.
+    pub fn prepare(loader: &'s Loader<'_>, object: Object) -> Result<Session<'s>> {
+        let native = if cfg!(target_endian = "big") { btf::Endian::Big } else { btf::Endian::Little };
+        if object.endian != native {
+            return Err(Error::Elf {
+                what: format!(
+                    "`{}` is for machines of the other byte order: compile it with -target {}",
+                    object.name,
+                    if native == btf::Endian::Little { "bpfel" } else { "bpfeb" }
+                ),
+            });
+        }
+        memlock::ensure().map_err(|source| Error::Sys {
+            context: "lift the limit of locked memory, which this kernel charges maps and programs to".to_owned(),
+            source,
+        })?;
+        let lacks = loader.without.iter().map(|fallback| (*fallback, true)).collect();
+        let mut session = Session {
+            target: loader.target,
+            options: &loader.options,
+            maps: object.maps.iter().map(|_| None).collect(),
+            object,
+            btf: None,
+            btf_refused: None,
+            modules: RefCell::default(),
+            pinned: Vec::new(),
+            lacks: RefCell::new(lacks),
+        };
+        session.load_btf()?;
+        Ok(session)
+    }
+
+    /// Whether the kernel is known to lack something: from the start, or since [`lacks`](Self::lacks) found out.
+    pub fn known_to_lack(&self, fallback: Fallback) -> bool {
+        self.lacks.borrow().get(&fallback).copied().unwrap_or(false)
+    }
+
+    /// Whether the kernel lacks something, by trying where that is not known yet.
+    pub fn lacks(&self, fallback: Fallback) -> bool {
+        if let Some(known) = self.lacks.borrow().get(&fallback) {
+            return *known;
+        }
+        let answer = fallback.probe();
+        self.lacks.borrow_mut().insert(fallback, answer);
+        answer
+    }
+
+    /// Notes that the kernel lacks something, as it said itself.
+    pub fn note_lack(&self, fallback: Fallback) {
+        self.lacks.borrow_mut().insert(fallback, true);
+    }
+
+    /// Loads the object's types. Where the kernel does not take them they are rewritten, or done without.
+    fn load_btf(&mut self) -> Result<()> {
+        let Some(bytes) = &self.object.btf else { return Ok(()) };
+        if !self.known_to_lack(Fallback::Btf) {
+            match BtfObj::load(bytes) {
+                Ok(loaded) => {
+                    self.btf = Some(loaded);
+                    return Ok(());
+                }
+                Err(error) if error.is_errno(bpf_sys::Errno::EPERM) => {
+                    // Not the types are what it minds; the first map or program will say so better.
+                    self.btf_refused = Some(error);
+                    return Ok(());
+                }
+                Err(error) => self.btf_refused = Some(error),
+            }
+        }
+        let rewritten = super::records::sanitized(bytes)?;
+        match rewritten.map(|bytes| BtfObj::load(&bytes)) {
+            Some(Ok(loaded)) if !self.known_to_lack(Fallback::Btf) => {
+                self.btf = Some(loaded);
+                self.btf_refused = None;
+            }
+            Some(Err(error)) => self.btf_refused = Some(error),
+            _ => {}
+        }
+        let needs = self.object.maps.iter().find(|map| map.struct_ops.is_some() && map.autocreate);
+        match (needs, self.btf_refused.take()) {
+            (Some(map), Some(source)) if self.btf.is_none() => Err(Error::Sys {
+                context: format!("load the object's BTF, which the struct_ops map `{}` needs", map.name),
+                source,
+            }),
+            (_, refused) => {
+                self.btf_refused = refused;
+                Ok(())
+            }
+        }
+    }
+
+    /// Programs that options or sections say are to be loaded.
+    pub fn autoloaded(&self) -> Vec<usize> {
+        let programs = self.object.programs.iter().enumerate();
+        programs.filter(|(_, program)| program.autoload).map(|(index, _)| index).collect()
+    }
+
+    /// Programs that are to be checked.
+    pub fn wanted(&self) -> Vec<usize> {
+        let wanted = |program: &ProgramSpec| match &self.options.only {
+            Some(only) => only.contains(&program.name),
+            None => true,
+        };
+        let programs = self.object.programs.iter().enumerate();
+        programs.filter(|(_, program)| wanted(program)).map(|(index, _)| index).collect()
+    }
+
+    /// What becomes of one program.
+    pub fn verdict(&self, index: usize) -> Verdict {
+        let result = self.load_program(index);
+        let log = match &result {
+            Ok(loaded) => loaded.log.clone(),
+            Err(Error::Verifier(error)) => error.log.clone(),
+            Err(_) => String::new(),
+        };
+        Verdict { program: self.object.programs[index].name.clone(), result, log }
+    }
+
+    /// Everything is loaded: fills arrays of programs, and hands everything over.
+    pub fn finish(&mut self, programs: Vec<(usize, LoadedProgram)>) -> Result<Collection> {
+        self.fill_prog_arrays(&programs)?;
+        self.finish_struct_ops(&programs)?;
+        self.pinned.clear();
+        Ok(Collection {
+            object: std::mem::replace(&mut self.object, Object::new("")),
+            maps: std::mem::take(&mut self.maps).into_iter().flatten().collect(),
+            programs: programs.into_iter().map(|(_, program)| program).collect(),
+            btf: self.btf.take(),
+        })
+    }
+
+    /// Takes back the pins of this load.
+    pub fn unpin(&mut self) {
+        for path in self.pinned.drain(..) {
+            // What cannot be removed now was removed by someone else.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    /// The BTF of a loaded module; opened once.
+    pub fn module(&self, name: &str) -> Result<Rc<BtfObj>> {
+        if let Some(known) = self.modules.borrow().get(name) {
+            return Ok(Rc::clone(known));
+        }
+        let found = module_btf(name)
+            .map_err(|source| Error::Sys { context: format!("open the BTF of module `{name}`"), source })?;
+        let Some(found) = found else {
+            return Err(Error::Extern {
+                name: name.to_owned(),
+                what: "this module has no BTF in the kernel (any more): load it with modprobe(8)".to_owned(),
+            });
+        };
+        let found = Rc::new(found);
+        self.modules.borrow_mut().insert(name.to_owned(), Rc::clone(&found));
+        Ok(found)
+    }
+}
+
+/// The BTF object of this name among all that the kernel has.
+fn module_btf(name: &str) -> bpf_sys::Result<Option<BtfObj>> {
+    for id in bpf_sys::ids::btfs() {
+        // Objects come and go while they are listed.
+        let Ok(found) = BtfObj::from_id(id?) else { continue };
+        let info = found.info()?;
+        if info.kernel_btf && info.name == name {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
