@@ -247,8 +247,6 @@ fn numbers(check: &mut Check<'_>) {
     }
     // What is a macro in the header is in no BTF: only those flags that are enumerators are looked up.
     check.number("", "BPF_F_LINK", AttachFlags::LINK.bits().into());
-    check.number("", "BPF_STREAM_STDOUT", 1);
-    check.number("", "BPF_STREAM_STDERR", 2);
     check.number("bpf_stats_type", "BPF_STATS_RUN_TIME", 0);
     for (number, name) in
         ["RAW_TRACEPOINT", "TRACEPOINT", "KPROBE", "KRETPROBE", "UPROBE", "URETPROBE"].iter().enumerate()

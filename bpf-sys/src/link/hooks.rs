@@ -156,7 +156,7 @@ pub struct Netfilter {
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] where the kernel has no netfilter links, EAFNOSUPPORT for other families, ERANGE for a priority
+/// EINVAL where the kernel has no netfilter links, EAFNOSUPPORT for other families, ERANGE for a priority
 /// that is taken, EPROTO for a hook that there is not.
 pub fn netfilter(prog: impl AsFd, hook: Netfilter) -> Result<Link> {
     let attach_type = AttachType::Netfilter;
@@ -176,7 +176,7 @@ pub fn netfilter(prog: impl AsFd, hook: Netfilter) -> Result<Link> {
     unsafe { syscall::bpf_fd(Cmd::LINK_CREATE, &mut attr) }.map(Link::from_owned).map_err(|errno| {
         let hint = match errno {
             Errno::ERANGE => "; choose a priority that is neither the lowest nor the highest number",
-            Errno::EINVAL => {
+            Errno::EINVAL | Errno::EPROTO => {
                 "; IPv4 is family 2 and IPv6 is 10, hooks are 0 (pre-routing) to 4 (post-routing)"
             }
             Errno::EAFNOSUPPORT => "; give family 2 (IPv4) or 10 (IPv6)",
