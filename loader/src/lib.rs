@@ -18,6 +18,7 @@ pub mod link;
 mod load;
 pub mod object;
 mod relocate;
+pub mod sections;
 pub mod spec;
 pub mod target;
 pub mod verifier;

@@ -1,5 +1,7 @@
 //! Reading ELF files.
 
+mod elf;
+
 use crate::spec::Object;
 use crate::{Error, Result};
 
@@ -9,7 +11,8 @@ impl Object {
     /// # Errors
     ///
     /// Names the section, offset or symbol that is wrong.
-    pub fn parse(name: &str, _bytes: &[u8]) -> Result<Object> {
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Object> {
+        let _elf = elf::Elf::parse(bytes)?;
         Err(Error::Elf { what: format!("{name} cannot be read yet") })
     }
 }
