@@ -51,6 +51,8 @@ pub fn tracewell(purpose: For) -> Command {
         .subcommand(list())
         .subcommand(feature())
         .subcommand(crate::prog::command())
+        .subcommand(crate::map::command())
+        .subcommand(crate::link::command())
         .subcommand(
             Command::new("completions")
                 .about("Print the completions for a shell")
@@ -70,14 +72,8 @@ pub fn tracewell(purpose: For) -> Command {
 
 /// bpftool's users write its options in front of the command: `-j prog list`. They are hidden here as the other
 /// commands have options of their own.
-fn before_args() -> [Arg; 2] {
-    [("json", 'j'), ("pretty", 'p')].map(|(name, short)| flag(name, short, "").hide(true))
-}
-
-/// Reads those options.
-pub fn before(m: &ArgMatches) -> crate::objects::Options {
-    let pretty = m.get_flag("pretty");
-    crate::objects::Options { json: m.get_flag("json") || pretty, pretty, ..Default::default() }
+fn before_args() -> Vec<Arg> {
+    crate::objects::options::flags().map(|arg| arg.global(false).hide(true)).collect()
 }
 
 /// `funccount`, as a subcommand or on its own.

@@ -7,7 +7,9 @@ mod feature;
 mod funccount;
 mod gen_docs;
 mod launch;
+mod link;
 mod list;
+mod map;
 mod names;
 mod objects;
 mod output;
@@ -65,18 +67,25 @@ fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Res
         }
         None => {
             let matches = parse(args::tracewell(args::For::Parsing), argv);
-            before = args::before(&matches);
+            before = objects::Options::new(&matches, before);
             let (tool, matches) = matches.subcommand().expect("clap refuses a command line without one");
             (tool.to_string(), matches.clone())
         }
     };
     let m = &matches;
+    if before.any() && !matches!(tool.as_str(), "prog" | "map" | "link" | "btf") {
+        return objects::words::usage(format!(
+            "options of `{tool}` stand behind its name; those in front are for prog, map, link and btf"
+        ));
+    }
     match tool.as_str() {
         "funccount" => return funccount::main(m),
         "stackcount" => return stackcount::main(m),
         "list" => return list::main(m),
         "feature" => return feature::main(m),
         "prog" => return prog::main(m, before),
+        "map" => return map::main(m, before),
+        "link" => return link::main(m, before),
         _ => {}
     }
     let out = &mut stdout().lock();

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// How to print.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// JSON instead of text.
     pub json: bool,
@@ -13,26 +13,28 @@ pub struct Options {
     pub pins: bool,
     /// Show which processes hold objects.
     pub pids: bool,
+    /// Show all there is to tell: the verifier's whole log.
+    pub debug: bool,
 }
 
-fn flag(name: &'static str, short: Option<char>, help: &'static str) -> Arg {
-    let arg = Arg::new(name).long(name).action(ArgAction::SetTrue).global(true).help(help);
-    match short {
-        Some(short) => arg.short(short),
-        None => arg,
-    }
+/// The flags, for this command and its subcommands.
+pub fn flags() -> impl Iterator<Item = Arg> {
+    let flag = |name: &'static str, help| Arg::new(name).long(name).action(ArgAction::SetTrue).help(help);
+    [
+        flag("json", "Print JSON").short('j'),
+        flag("pretty", "Print JSON with line breaks and indentation").short('p'),
+        flag("bpffs", "Show where objects are pinned").short('f'),
+        flag("pids", "Show the processes that hold objects"),
+        flag("debug", "Print the verifier's whole log, also of programs that load").short('d'),
+        flag("nomount", "Accepted for bpftool's users; nothing is mounted unasked").short('n').hide(true),
+    ]
+    .into_iter()
+    .map(|arg| arg.global(true))
 }
 
-/// Adds the options to a command; its subcommands take them too.
+/// Adds the options to a command; its subcommands take them too. Without a subcommand it lists, as bpftool does.
 pub fn shared(command: Command) -> Command {
-    command
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .infer_subcommands(true)
-        .arg(flag("json", Some('j'), "Print JSON"))
-        .arg(flag("pretty", Some('p'), "Print JSON with line breaks and indentation"))
-        .arg(flag("bpffs", Some('f'), "Show where objects are pinned"))
-        .arg(flag("pids", None, "Show the processes that hold objects"))
+    command.infer_subcommands(true).args(flags())
 }
 
 impl Options {
@@ -40,6 +42,17 @@ impl Options {
     pub fn new(matches: &ArgMatches, before: Options) -> Options {
         let has = |name| matches.get_flag(name);
         let pretty = has("pretty") || before.pretty;
-        Options { json: has("json") || pretty || before.json, pretty, pins: has("bpffs"), pids: has("pids") }
+        Options {
+            json: has("json") || pretty || before.json,
+            pretty,
+            pins: has("bpffs") || before.pins,
+            pids: has("pids") || before.pids,
+            debug: has("debug") || before.debug,
+        }
+    }
+
+    /// Whether any is set.
+    pub fn any(self) -> bool {
+        self != Options::default()
     }
 }

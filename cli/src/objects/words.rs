@@ -35,8 +35,9 @@ pub struct Words {
 impl Words {
     /// The words of the positional argument `name`.
     pub fn new(matches: &ArgMatches, name: &str, grammar: &'static str) -> Words {
-        let words: Vec<OsString> =
-            matches.get_many::<OsString>(name).into_iter().flatten().cloned().collect();
+        // A command that was given without a verb has no such argument.
+        let given = matches.try_get_many::<OsString>(name).ok().flatten();
+        let words: Vec<OsString> = given.into_iter().flatten().cloned().collect();
         Words { words: words.into_iter().peekable(), grammar }
     }
 

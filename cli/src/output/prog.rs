@@ -48,9 +48,17 @@ fn list<T: ToString>(items: &[T]) -> String {
 
 /// Pins and holders as text, each on a line of its own.
 pub fn places(out: &mut dyn Write, pins: &[String], pids: &[Holder]) -> io::Result<()> {
-    for pin in pins {
-        write!(out, "\n\tpinned {pin}")?;
-    }
+    pinned(out, pins)?;
+    holders(out, pids)
+}
+
+/// Pins as text.
+pub fn pinned(out: &mut dyn Write, pins: &[String]) -> io::Result<()> {
+    pins.iter().try_for_each(|pin| write!(out, "\n\tpinned {pin}"))
+}
+
+/// Holders as text.
+pub fn holders(out: &mut dyn Write, pids: &[Holder]) -> io::Result<()> {
     if !pids.is_empty() {
         let text: Vec<String> = pids.iter().map(|p| format!("{}({})", p.comm, p.pid)).collect();
         write!(out, "\n\tpids {}", text.join(", "))?;
@@ -111,10 +119,11 @@ pub fn text(out: &mut dyn Write, row: &ProgRow) -> io::Result<()> {
     if !row.map_ids.is_empty() {
         write!(out, "  map_ids {}", list(&row.map_ids))?;
     }
+    pinned(out, &row.pins)?;
     if row.btf_id != 0 {
         write!(out, "\n\tbtf_id {}", row.btf_id)?;
     }
-    places(out, &row.pins, &row.pids)?;
+    holders(out, &row.pids)?;
     writeln!(out)
 }
 
@@ -195,8 +204,8 @@ mod tests {
             5108: raw_tracepoint  name rawtp  tag 5ecc6ee1f54a2d66  gpl run_time_ns 1200 run_cnt 3 recursion_misses 1
             	loaded_at 2026-11-21T05:07:43+0000  uid 0
             	xlated 552B  jited 379B  memlock 4096B  map_ids 7139,7140
-            	btf_id 859
             	pinned /sys/fs/bpf/a
+            	btf_id 859
             	pids init(1), b(9)
             1: xdp  tag 00
             	uid 0

@@ -44,7 +44,7 @@ pub fn command() -> Command {
 
 /// Runs the command.
 pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
-    let (verb, m) = matches.subcommand().expect("clap refuses a command line without one");
+    let (verb, m) = matches.subcommand().unwrap_or(("list", matches));
     let options = Options::new(m, before);
     match verb {
         "list" => list::main(m, options),
