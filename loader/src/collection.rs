@@ -36,15 +36,7 @@ pub struct LoadedMap {
 
 impl LoadedMap {
     pub(crate) fn new(index: usize, spec: MapSpec, map: Map, reused: bool) -> LoadedMap {
-        LoadedMap {
-            spec,
-            map,
-            reused,
-            index,
-            arena: None,
-            struct_ops_value: None,
-            memory: OnceLock::new(),
-        }
+        LoadedMap { spec, map, reused, index, arena: None, struct_ops_value: None, memory: OnceLock::new() }
     }
 }
 
@@ -122,7 +114,10 @@ impl Collection {
     fn expect_map(&self, name: &str) -> Result<&LoadedMap> {
         self.loaded_map(name).ok_or_else(|| {
             let names: Vec<&str> = self.maps.iter().map(|map| map.spec.name.as_str()).collect();
-            Error::Name { name: name.to_owned(), what: format!("no such map; there are {}", names.join(", ")) }
+            Error::Name {
+                name: name.to_owned(),
+                what: format!("no such map; there are {}", names.join(", ")),
+            }
         })
     }
 

@@ -15,7 +15,7 @@ mod error;
 pub mod globals;
 pub mod kernel;
 pub mod link;
-mod load;
+pub mod load;
 pub mod object;
 mod relocate;
 pub mod sections;

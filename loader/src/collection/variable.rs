@@ -77,10 +77,7 @@ impl<T: Pod> Global<'_, T> {
     /// The whole section, by a system call.
     fn section(&self) -> Result<Vec<u8>> {
         let mut value = vec![0; self.map.map.value_len()];
-        self.map
-            .map
-            .lookup(&0_u32.to_ne_bytes(), &mut value)
-            .map_err(|source| self.sys("read", source))?;
+        self.map.map.lookup(&0_u32.to_ne_bytes(), &mut value).map_err(|source| self.sys("read", source))?;
         Ok(value)
     }
 

@@ -96,12 +96,7 @@ fn function_of(prog: &Prog, name: &str) -> bpf_sys::Result<Option<TypeId>> {
 }
 
 /// The first loaded module that has the type, `only` in the module of that name.
-fn find_in_modules(
-    kernel: &Btf<'_>,
-    name: &str,
-    kind: Kind,
-    only: Option<&str>,
-) -> Option<(String, TypeId)> {
+fn find_in_modules(kernel: &Btf<'_>, name: &str, kind: Kind, only: Option<&str>) -> Option<(String, TypeId)> {
     let mut names: Vec<String> = std::fs::read_dir("/sys/kernel/btf")
         .ok()?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

@@ -126,6 +126,13 @@ impl MapSpec {
         MapSpec { inner: Some(Box::new(inner)), ..MapSpec::new(name, map_type, key_size, 4, max_entries) }
     }
 
+    /// The same map with these flags.
+    #[must_use]
+    pub fn with_flags(mut self, flags: MapFlags) -> MapSpec {
+        self.flags = flags;
+        self
+    }
+
     /// The same map with an initial entry.
     #[must_use]
     pub fn with_slot(mut self, index: u32, target: SlotTarget) -> MapSpec {

@@ -58,11 +58,15 @@ impl Fallback {
                 let trial = ProgLoad {
                     prog_type: ProgType::CgroupSock,
                     // r0 = 0; exit
-                    insns: &[asm::Insn::new(0xb7, 0, 0, 0, 0).to_u64(), asm::Insn::new(0x95, 0, 0, 0, 0).to_u64()],
+                    insns: &[
+                        asm::Insn::new(0xb7, 0, 0, 0, 0).to_u64(),
+                        asm::Insn::new(0x95, 0, 0, 0, 0).to_u64(),
+                    ],
                     license: "GPL",
                     ..ProgLoad::default()
                 };
-                let stated = ProgLoad { expected_attach_type: Some(AttachType::CgroupInetSockCreate), ..trial };
+                let stated =
+                    ProgLoad { expected_attach_type: Some(AttachType::CgroupInetSockCreate), ..trial };
                 trial.load().is_ok() && stated.load().is_err()
             }
             Fallback::Btf => features::has_btf().is_no(),

@@ -92,13 +92,16 @@ impl Session<'_> {
                         (Some(_), _) if is_call => {
                             let call = insns.get_mut(at).ok_or_else(|| bad("no call is there"))?;
                             *call = Insn::new(CALL, 0, 0, 0, NO_KFUNC.saturating_add(index as i32));
-                            poisoned
-                                .push((at, format!("the kernel function `{}`, which this kernel lacks", ext.name)));
+                            poisoned.push((
+                                at,
+                                format!("the kernel function `{}`, which this kernel lacks", ext.name),
+                            ));
                         }
                         (Some(Resolution::Value), ExternKind::Kconfig { offset, .. }) => {
                             let map = self.object.maps.iter().position(|map| map.kind == MapKind::Kconfig);
                             let index = map.ok_or_else(|| bad("the object has no .kconfig map"))?;
-                            let pair = load_at(&mut insns, at).ok_or_else(|| bad("no 64-bit load is there"))?;
+                            let pair =
+                                load_at(&mut insns, at).ok_or_else(|| bad("no 64-bit load is there"))?;
                             match map_fd(index) {
                                 Some(fd) => fill(pair, PSEUDO_MAP_VALUE, fd, offset as i32),
                                 None => {
@@ -113,13 +116,12 @@ impl Session<'_> {
                                 | Resolution::Function { btf_id, module } => {
                                     (PSEUDO_BTF_ID, btf_id.0 as i32, modules.fd(self, module.as_deref())?)
                                 }
-                                Resolution::Address(address) => {
-                                    (0, *address as i32, (*address >> 32) as i32)
-                                }
+                                Resolution::Address(address) => (0, *address as i32, (*address >> 32) as i32),
                                 // A weak symbol that is nowhere has no address.
                                 Resolution::Missing | Resolution::Value => (0, 0, 0),
                             };
-                            let pair = load_at(&mut insns, at).ok_or_else(|| bad("no 64-bit load is there"))?;
+                            let pair =
+                                load_at(&mut insns, at).ok_or_else(|| bad("no 64-bit load is there"))?;
                             fill(pair, src, low, high);
                         }
                     }

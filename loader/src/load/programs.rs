@@ -50,8 +50,13 @@ impl Session<'_> {
             None => (Vec::new(), Vec::new()),
         };
         // Calls count descriptors from 1, so the first place is never looked at.
-        let fds: Vec<BorrowedFd<'_>> =
-            patched.modules.first().into_iter().chain(&patched.modules).map(|module| module.as_fd()).collect();
+        let fds: Vec<BorrowedFd<'_>> = patched
+            .modules
+            .first()
+            .into_iter()
+            .chain(&patched.modules)
+            .map(|module| module.as_fd())
+            .collect();
         let load = ProgLoad {
             prog_type: spec.prog_type,
             name: if self.known_to_lack(Fallback::Names) { "" } else { &spec.name },

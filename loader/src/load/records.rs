@@ -29,4 +29,6 @@ pub(super) fn lines(program: &ProgramSpec) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn sanitized(_bytes: &[u8]) -> Result<Option<Vec<u8>>> { Ok(None) }
+pub(super) fn sanitized(_bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+    Ok(None)
+}

@@ -66,7 +66,8 @@ impl<'s> Session<'s> {
             });
         }
         memlock::ensure().map_err(|source| Error::Sys {
-            context: "lift the limit of locked memory, which this kernel charges maps and programs to".to_owned(),
+            context: "lift the limit of locked memory, which this kernel charges maps and programs to"
+                .to_owned(),
             source,
         })?;
         let lacks = loader.without.iter().map(|fallback| (*fallback, true)).collect();

@@ -40,10 +40,7 @@ mod tests {
     fn rings_are_powers_of_two_of_pages() {
         let sizes = [0, 1, 4096, 4097, 12288, 262_144, 300_000, 1 << 31, (1 << 31) + 1, u32::MAX];
         let rounded = sizes.map(|size| ring_size(size, 4096));
-        assert_eq!(
-            rounded,
-            [0, 4096, 4096, 8192, 16384, 262_144, 524_288, 1 << 31, (1 << 31) + 1, u32::MAX]
-        );
+        assert_eq!(rounded, [0, 4096, 4096, 8192, 16384, 262_144, 524_288, 1 << 31, (1 << 31) + 1, u32::MAX]);
         assert_eq!(ring_size(4096, 65536), 65536);
     }
 
