@@ -25,15 +25,21 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod builder;
 pub mod c;
+mod dedup;
 mod error;
 pub mod ext;
 mod header;
 mod index;
+mod partition;
 mod query;
 mod reader;
+mod record;
+mod strings;
 mod types;
 
+pub use builder::{Builder, NewMember};
 pub use error::{Error, ExtProblem};
 pub use query::{Field, essential_name};
 pub use reader::{Btf, Endian};

@@ -201,6 +201,18 @@ pub enum Linkage {
     Unknown(u32),
 }
 
+impl Linkage {
+    /// The number in the data (`BTF_FUNC_*`, `BTF_VAR_*`, which agree).
+    pub fn number(self) -> u32 {
+        match self {
+            Linkage::Static => 0,
+            Linkage::Global => 1,
+            Linkage::Extern => 2,
+            Linkage::Unknown(number) => number,
+        }
+    }
+}
+
 /// A type record. Accessors that do not fit the kind give nothing.
 #[derive(Clone, Copy)]
 pub struct Type<'data> {
@@ -257,7 +269,8 @@ impl<'data> Type<'data> {
     /// what is referred to. `None` after the last.
     #[inline]
     pub(crate) fn reference(&self, index: usize) -> Option<u32> {
-        let word = |index: usize, len: usize| self.endian.u32(self.extra, index.checked_mul(len)?.checked_add(4)?);
+        let word =
+            |index: usize, len: usize| self.endian.u32(self.extra, index.checked_mul(len)?.checked_add(4)?);
         match self.kind() {
             Kind::Struct | Kind::Union if index < self.len() => word(index, 12),
             Kind::FuncProto if index > 0 && index <= self.len() => word(index - 1, 8),
