@@ -58,8 +58,8 @@ pub fn attach_struct_ops(map: &LoadedMap) -> Result<Operations> {
         let what = "is no struct_ops map, and only those are attached; attach programs instead".into();
         return Err(Error::Map { map: spec.name.clone(), what });
     };
-    let Some(value) = &spec.data else {
-        let what = "has no value that could be put to work; load it first".into();
+    let Some(value) = &map.struct_ops_value else {
+        let what = "was not loaded as a struct_ops map, and has no value that could be put to work".into();
         return Err(Error::Map { map: spec.name.clone(), what });
     };
     let failed = |source: bpf_sys::Error| {

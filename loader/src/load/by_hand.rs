@@ -61,6 +61,31 @@ impl ProgramSpec {
         }
     }
 
+    /// A program of the assembler's, of the type and with the target that a section of this name would give it.
+    ///
+    /// ```
+    /// use asm::{Builder, R0};
+    /// use loader::{AttachTarget, ProgramSpec};
+    ///
+    /// let program = Builder::new().mov_imm(R0, 0).exit().finish()?;
+    /// let spec = ProgramSpec::in_section("on_read", "fentry/vfs_read", program).expect("a section's name");
+    /// assert!(matches!(spec.attach, AttachTarget::Tracing { ref function, .. } if function == "vfs_read"));
+    /// # Ok::<(), asm::BuildError>(())
+    /// ```
+    ///
+    /// `None` where no program is in a section of this name.
+    pub fn in_section(name: impl Into<String>, section: &str, program: asm::Program) -> Option<ProgramSpec> {
+        let info = crate::sections::section_info(section)?;
+        Some(ProgramSpec {
+            section: section.to_owned(),
+            expected_attach_type: info.attach_type,
+            attach_type_optional: info.attach_type_optional,
+            flags: info.flags,
+            attach: info.attach,
+            ..ProgramSpec::from_program(name, info.prog_type, program)
+        })
+    }
+
     /// A program of the assembler's: its [`MapRef`](asm::MapRef)s are indexes into [`Object::maps`].
     pub fn from_program(name: impl Into<String>, prog_type: ProgType, program: asm::Program) -> ProgramSpec {
         let kind = |insn: usize, map: usize| match program.insns.get(insn) {
