@@ -77,6 +77,13 @@ pub enum Error {
     SplitBase,
     /// A split BTF in the other byte order than its base.
     MixedByteOrder,
+    /// A type of an unknown kind, in which ids and names can't be changed.
+    KeptKind {
+        /// Id of the type.
+        id: u32,
+        /// The kind's number.
+        kind: u8,
+    },
     /// `.BTF.ext` is damaged, or newer than this reader.
     Ext {
         /// `header`, `func info`, `line info` or `CO-RE relocation`.
@@ -225,6 +232,11 @@ impl fmt::Display for Error {
             }
             Error::MixedByteOrder => f.write_str(
                 "split BTF: its byte order differs from the base's; take the base of the same kernel",
+            ),
+            Error::KeptKind { id, kind } => write!(
+                f,
+                "BTF type {id}: kind {kind} is unknown, so ids and names in it can't be changed; compile without \
+                 what makes it, or use a newer release of this program"
             ),
             Error::Ext { part, offset, problem } => {
                 write!(f, ".BTF.ext {part} at offset {offset}: {problem}")

@@ -131,3 +131,40 @@ fn root_lookup_cost() {
     );
     assert!(open.as_secs() < 2, "opening took {open:?}");
 }
+
+/// Figures of deduplication; printed with `--nocapture`. The kernel's types were deduplicated when it was built.
+#[test]
+fn root_deduplication_of_the_kernels_types() {
+    const TEST: &str = "root_deduplication_of_the_kernels_types";
+    let Some(data) = vmlinux(TEST) else { return };
+    let btf = Btf::parse(&data).expect("the kernel's BTF is valid");
+    let things = btf.types().filter(|(_, ty)| matches!(ty.kind(), Kind::Var | Kind::Datasec)).count();
+    let mut once = Builder::from_btf(&btf);
+    let mut twice = Builder::from_btf(&btf);
+    twice.append(&btf).expect("the same byte order, and kinds that are known");
+    let start = Instant::now();
+    let ids = once.dedup();
+    let time = start.elapsed();
+    twice.dedup();
+    // What is a thing rather than a type stays twice; all else is the same once more.
+    assert_eq!(twice.len(), once.len() + things);
+    let removed = btf.own_types().count() - once.len();
+    eprintln!("{} types: {removed} of them removed in {time:?}", btf.next_id());
+    // Old pahole left some declarations that were taken for ambiguous, new ones add prototypes of kfuncs at the end.
+    assert!(removed * 500 < btf.own_types().count(), "{removed} types were removed");
+    let bytes = once.finish();
+    let after = Btf::parse(&bytes).expect("what is written can be read");
+    for (id, ty) in btf.types() {
+        let new = ids[id.0 as usize];
+        let found = after.type_by_id(new).expect("an id of the new types");
+        if ty.kind() != Kind::Fwd {
+            assert_eq!((found.kind(), found.name(), found.len()), (ty.kind(), ty.name(), ty.len()), "{id:?}");
+            assert_eq!(
+                (after.size_of(new), after.align_of(new)),
+                (btf.size_of(id), btf.align_of(id)),
+                "{ty:?}"
+            );
+        }
+    }
+    assert!(once.dedup().iter().zip(0..).all(|(id, old)| id.0 == old), "a second time removes nothing");
+}
