@@ -150,6 +150,8 @@ impl Default for ProgLoad<'_> {
 
 /// The first log buffer; most logs fit.
 const LOG_START: usize = 64 << 10;
+/// Enough of a log that says in its end what is wrong.
+const LOG_ENOUGH: usize = 1 << 20;
 /// The largest log buffer that any kernel takes.
 const LOG_MAX: usize = (u32::MAX >> 2) as usize;
 
@@ -274,6 +276,11 @@ fn load_once(attr: &attr::ProgLoad) -> Result<OwnedFd, Errno> {
     unsafe { syscall::bpf_fd(Cmd::PROG_LOAD, &mut attr) }
 }
 
+/// Whether the last lines of a log are the statistics that the verifier ends with.
+fn holds_the_end(log: &str) -> bool {
+    log.lines().rev().take(3).any(|line| line.starts_with("processed "))
+}
+
 /// Loads with a log of `level` in a buffer that grows until the log fits.
 ///
 /// A kernel that has too small a buffer says ENOSPC for the log and hides what it thinks of the program, so `first`, the
@@ -295,6 +302,12 @@ fn load_logged(
         let full = log.len() + 1 >= size;
         match answer {
             // ENOSPC with room left is about the program; and so is anything else.
+            // Since Linux 6.4 a full buffer holds the end of the log, where the kernel says what it minds; verifying a long
+            // program again and again for its beginning would take minutes.
+            Err(Errno::ENOSPC) if full && size >= LOG_ENOUGH && first.is_some() && holds_the_end(&log) => {
+                let log = format!("[the log's beginning is left out]\n{log}");
+                return (Err(first.unwrap_or(Errno::ENOSPC)), log);
+            }
             Err(Errno::ENOSPC) if full && size < LOG_MAX => {
                 kept = log;
                 size = (size * 4).min(LOG_MAX);
