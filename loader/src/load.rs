@@ -60,9 +60,20 @@ pub struct Verdict {
     pub log: String,
 }
 
+/// What objects are relocated against; a target whatever its types' lifetime.
+trait Relocate {
+    fn relocate(&self, object: &Object) -> Result<Object>;
+}
+
+impl Relocate for Target<'_> {
+    fn relocate(&self, object: &Object) -> Result<Object> {
+        object.relocate(self)
+    }
+}
+
 /// Loads objects.
 pub struct Loader<'a> {
-    target: &'a Target<'a>,
+    target: &'a (dyn Relocate + 'a),
     options: LoadOptions,
     /// What counts as missing whatever the kernel says.
     without: Vec<Fallback>,
@@ -70,7 +81,7 @@ pub struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// A loader for this target, which should be the running kernel or describe it.
-    pub fn new(target: &'a Target<'a>, options: LoadOptions) -> Loader<'a> {
+    pub fn new(target: &'a Target<'_>, options: LoadOptions) -> Loader<'a> {
         Loader { target, options, without: Vec::new() }
     }
 
@@ -168,6 +179,6 @@ impl<'a> Loader<'a> {
             }
         }
         session::switch_struct_ops(&mut object);
-        if object.relocated { Ok(object) } else { object.relocate(self.target) }
+        if object.relocated { Ok(object) } else { self.target.relocate(&object) }
     }
 }

@@ -66,9 +66,7 @@ impl VerifierError {
         let log = Log::read(&refused.log);
         let insns: Vec<Insn> = facts.words.iter().map(|word| Insn::from_u64(*word)).collect();
         let insn = log.insn.filter(|at| *at < insns.len());
-        let insn_text = insn.and_then(|at| {
-            asm::disassemble(insns.get(at..)?).next().map(|(_, text)| text)
-        });
+        let insn_text = insn.and_then(|at| asm::disassemble(insns.get(at..)?).next().map(|(_, text)| text));
         let function = insn
             .and_then(|at| spec.funcs.iter().rev().find(|func| func.insn <= at))
             .filter(|func| func.name != spec.name && func.insn > 0)

@@ -54,7 +54,8 @@ impl Session<'_> {
                 "replaces the function `{name}` of another program: give that program in `LoadOptions::attach_progs`"
             )));
         }
-        let kernel = self.target.btf().ok_or_else(|| {
+        // The target's types may be those of a file; what is attached to is what runs.
+        let kernel = crate::kernel::btf::vmlinux()?.ok_or_else(|| {
             fail(format!(
                 "attaches to `{name}` by its type, but the kernel has no BTF: it was built without \
                  CONFIG_DEBUG_INFO_BTF (there is no /sys/kernel/btf/vmlinux)"
@@ -65,7 +66,7 @@ impl Session<'_> {
         if in_kernel && let Some(id) = kernel.find(&wanted, kind) {
             return Ok(AttachBtf { id: id.0, module: None, prog: None });
         }
-        if let Some((module, id)) = find_in_modules(kernel, &wanted, kind, module) {
+        if let Some((module, id)) = find_in_modules(&wanted, kind, module)? {
             return Ok(AttachBtf { id: id.0, module: Some(self.module(&module)?), prog: None });
         }
         let what = match &program.attach {
@@ -96,17 +97,16 @@ fn function_of(prog: &Prog, name: &str) -> bpf_sys::Result<Option<TypeId>> {
 }
 
 /// The first loaded module that has the type, `only` in the module of that name.
-fn find_in_modules(kernel: &Btf<'_>, name: &str, kind: Kind, only: Option<&str>) -> Option<(String, TypeId)> {
-    let mut names: Vec<String> = std::fs::read_dir("/sys/kernel/btf")
-        .ok()?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|module| module != "vmlinux" && only.is_none_or(|only| only == module))
-        .collect();
-    names.sort_unstable();
-    names.into_iter().find_map(|module| {
-        let bytes = std::fs::read(format!("/sys/kernel/btf/{module}")).ok()?;
-        let own = Btf::parse_split(&bytes, kernel).ok()?;
-        let id = own.own_types().find(|(_, ty)| ty.kind() == kind && ty.name() == name).map(|(id, _)| id)?;
-        Some((module, id))
-    })
+fn find_in_modules(name: &str, kind: Kind, only: Option<&str>) -> Result<Option<(String, TypeId)>> {
+    for module in crate::kernel::btf::modules()? {
+        if only.is_some_and(|only| only != module.name()) {
+            continue;
+        }
+        let Some(btf) = module.btf()? else { continue };
+        let found = btf.own_types().find(|(_, ty)| ty.kind() == kind && ty.name() == name);
+        if let Some((id, _)) = found {
+            return Ok(Some((module.name().to_owned(), id)));
+        }
+    }
+    Ok(None)
 }

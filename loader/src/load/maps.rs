@@ -79,15 +79,14 @@ impl Session<'_> {
             Some(inner) => Some(self.create_template(spec, inner)?),
             None => None,
         };
-        let struct_ops = self.kernel_struct_ops(index)?;
+        let module;
         let mut kernel = KernelValue::default();
-        if let Some(ops) = &struct_ops {
-            kernel = KernelValue {
-                type_id: ops.value_type.0,
-                module: ops.module.as_ref().map(|module| module.as_fd()),
-            };
-            spec.value_size = ops.value_size;
-            if ops.module.is_some() {
+        if let Some(ops) = self.kernel_struct_ops(index) {
+            kernel.type_id = ops.value_type.0;
+            spec.value_size = ops.value_size();
+            if let Some(name) = ops.module() {
+                module = self.module(name)?;
+                kernel.module = Some(module.as_fd());
                 spec.flags |= MapFlags::VTYPE_BTF_OBJ_FD;
             }
         }

@@ -97,7 +97,7 @@ impl Session<'_> {
 
     /// Whether the refusal may be about something that can be left out or replaced: then it is, from now on.
     fn can_do_without(&self, spec: &ProgramSpec, error: &bpf_sys::Error) -> bool {
-        let mut newly = |fallback: Fallback| !self.known_to_lack(fallback) && self.lacks(fallback);
+        let newly = |fallback: Fallback| !self.known_to_lack(fallback) && self.lacks(fallback);
         let (errno, unverified) = match error {
             bpf_sys::Error::ProgLoad(refused) => (refused.errno, refused.log.trim().is_empty()),
             _ => return false,

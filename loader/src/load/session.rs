@@ -1,10 +1,10 @@
 //! One load: what has been created so far, and what of it is to go again when something fails.
 
 use super::fallback::Fallback;
+use super::struct_ops::{self, KernelOps};
 use super::{LoadOptions, Loader, Verdict};
 use crate::collection::{Collection, LoadedMap, LoadedProgram};
 use crate::spec::{AttachTarget, Object, ProgramSpec};
-use crate::target::Target;
 use crate::{Error, Result};
 use bpf_sys::btf_obj::BtfObj;
 use bpf_sys::memlock;
@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 pub(super) struct Session<'s> {
-    pub target: &'s Target<'s>,
     pub options: &'s LoadOptions,
     pub object: Object,
     /// The object's BTF in the kernel.
@@ -23,6 +22,8 @@ pub(super) struct Session<'s> {
     pub btf_refused: Option<bpf_sys::Error>,
     /// By index in [`Object::maps`]; `None` for what is not created.
     pub maps: Vec<Option<LoadedMap>>,
+    /// Of struct_ops maps, what they are in the kernel's types; by index in [`Object::maps`], empty where there are none.
+    pub struct_ops: Vec<Option<KernelOps>>,
     /// BTF of modules that instructions or attachments refer to.
     pub modules: RefCell<HashMap<String, Rc<BtfObj>>>,
     /// Pins that this load made.
@@ -54,7 +55,7 @@ pub(super) fn switch_struct_ops(object: &mut Object) {
 
 impl<'s> Session<'s> {
     /// Checks what must be right before anything is created, and loads the BTF.
-    pub fn prepare(loader: &'s Loader<'_>, object: Object) -> Result<Session<'s>> {
+    pub fn prepare(loader: &'s Loader<'_>, mut object: Object) -> Result<Session<'s>> {
         let native = if cfg!(target_endian = "big") { btf::Endian::Big } else { btf::Endian::Little };
         if object.endian != native {
             return Err(Error::Elf {
@@ -70,14 +71,15 @@ impl<'s> Session<'s> {
                 .to_owned(),
             source,
         })?;
+        let struct_ops = struct_ops::lay_out(&mut object)?;
         let lacks = loader.without.iter().map(|fallback| (*fallback, true)).collect();
         let mut session = Session {
-            target: loader.target,
             options: &loader.options,
             maps: object.maps.iter().map(|_| None).collect(),
             object,
             btf: None,
             btf_refused: None,
+            struct_ops,
             modules: RefCell::default(),
             pinned: Vec::new(),
             lacks: RefCell::new(lacks),
@@ -175,7 +177,7 @@ impl<'s> Session<'s> {
     /// Everything is loaded: fills arrays of programs, and hands everything over.
     pub fn finish(&mut self, programs: Vec<(usize, LoadedProgram)>) -> Result<Collection> {
         self.fill_prog_arrays(&programs)?;
-        self.finish_struct_ops(&programs)?;
+        self.finish_struct_ops(&programs);
         self.pinned.clear();
         Ok(Collection {
             object: std::mem::replace(&mut self.object, Object::new("")),
@@ -198,29 +200,16 @@ impl<'s> Session<'s> {
         if let Some(known) = self.modules.borrow().get(name) {
             return Ok(Rc::clone(known));
         }
-        let found = module_btf(name)
-            .map_err(|source| Error::Sys { context: format!("open the BTF of module `{name}`"), source })?;
-        let Some(found) = found else {
+        let module = crate::kernel::btf::modules()?.iter().find(|module| module.name() == name);
+        let Some(module) = module else {
             return Err(Error::Extern {
                 name: name.to_owned(),
                 what: "this module has no BTF in the kernel (any more): load it with modprobe(8)".to_owned(),
             });
         };
+        let found = module.object()?;
         let found = Rc::new(found);
         self.modules.borrow_mut().insert(name.to_owned(), Rc::clone(&found));
         Ok(found)
     }
-}
-
-/// The BTF object of this name among all that the kernel has.
-fn module_btf(name: &str) -> bpf_sys::Result<Option<BtfObj>> {
-    for id in bpf_sys::ids::btfs() {
-        // Objects come and go while they are listed.
-        let Ok(found) = BtfObj::from_id(id?) else { continue };
-        let info = found.info()?;
-        if info.kernel_btf && info.name == name {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
 }

@@ -127,6 +127,12 @@ fn pointers(case: &Case<'_>) -> Option<Finding> {
             "let CO-RE find the member's place: __attribute__((preserve_access_index)), or vmlinux.h of a newer kernel",
         ));
     }
+    if case.says("math between ") && (case.says("unbounded") || case.says("min value")) {
+        return Some(Finding::new(
+            "the number that is added to the pointer is not limited",
+            "limit the variable right before it is used as an index (`if (i >= N) return 0;` or `i &= N - 1`)",
+        ));
+    }
     if case.says("pointer arithmetic") || case.says("math between ") || case.says("modified ctx ptr") {
         return Some(Finding::new(
             "arithmetic on a pointer with which none is allowed, or by a number without limits",
@@ -189,7 +195,10 @@ fn memory(case: &Case<'_>) -> Option<Finding> {
     if case.says("invalid bpf_context access") || case.says("invalid bpf_context") {
         let (off, size) = (case.number("off=").unwrap_or(0), case.number("size=").unwrap_or(0));
         return Some(Finding::new(
-            format!("{size} bytes at {off} of the context are not for {} programs to access so", case.prog_type),
+            format!(
+                "{size} bytes at {off} of the context are not for {} programs to access so",
+                case.prog_type
+            ),
             "use the context structure of this program type with its members' own sizes; members may be read-only, \
              or newer than this kernel",
         ));
@@ -229,7 +238,10 @@ fn memory(case: &Case<'_>) -> Option<Finding> {
             "align the member, or copy bytes with __builtin_memcpy()",
         ));
     }
-    if case.says("leaks addr") || case.says("pointer comparison prohibited") || case.says("prohibited for !root") {
+    if case.says("leaks addr")
+        || case.says("pointer comparison prohibited")
+        || case.says("prohibited for !root")
+    {
         return Some(Finding::new(
             "the program would tell a kernel address, which takes CAP_PERFMON",
             "run as root or with CAP_PERFMON, or keep pointers out of results, maps and comparisons",
@@ -239,7 +251,8 @@ fn memory(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn stack(case: &Case<'_>) -> Option<Finding> {
-    let beyond = case.number("off=").is_some_and(|off| off < -512) || case.number("off ").is_some_and(|off| off < -512);
+    let beyond = case.number("off=").is_some_and(|off| off < -512)
+        || case.number("off ").is_some_and(|off| off < -512);
     if case.says("combined stack size") || case.says("stack depth") || (case.says("stack") && beyond) {
         return Some(Finding::new(
             "more than 512 bytes of stack are used",
@@ -255,7 +268,10 @@ fn stack(case: &Case<'_>) -> Option<Finding> {
             "clear the variable first (`= {}` leaves padding alone: use __builtin_memset), or pass its exact size",
         ));
     }
-    if case.says("invalid write to stack") || case.says("invalid stack ") || case.says("variable stack access") {
+    if case.says("invalid write to stack")
+        || case.says("invalid stack ")
+        || case.says("variable stack access")
+    {
         return Some(Finding::new(
             "the access lies outside of the variable on the stack, or at an offset that is not known",
             "index the array with a limited variable, or move it into a map",
@@ -267,7 +283,10 @@ fn stack(case: &Case<'_>) -> Option<Finding> {
 fn helpers(case: &Case<'_>) -> Option<Finding> {
     if case.says("GPL") && (case.says("cannot call") || case.says("non-GPL")) {
         return Some(Finding::new(
-            format!("this function is for GPL-compatible programs only, and the licence is {:?}", case.license),
+            format!(
+                "this function is for GPL-compatible programs only, and the licence is {:?}",
+                case.license
+            ),
             "declare `char LICENSE[] SEC(\"license\") = \"GPL\";` if that is what it may be",
         ));
     }
@@ -329,14 +348,17 @@ fn loops(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn references(case: &Case<'_>) -> Option<Finding> {
-    if case.says("Unreleased reference") || case.says("reference leak") || case.says("reference has not been") {
+    if case.says("Unreleased reference") || case.says("reference leak") || case.says("reference has not been")
+    {
         let from = case.number("alloc_insn=").and_then(|at| usize::try_from(at).ok());
         let called = from
             .and_then(|at| case.insns.get(at))
             .filter(|insn| insn.src().number() == 0)
             .and_then(|insn| Helper(insn.imm as u32).name());
         let what = match (called, from) {
-            (Some(name), Some(at)) => format!("what {name}() gave at instruction {at} is not given back on this path"),
+            (Some(name), Some(at)) => {
+                format!("what {name}() gave at instruction {at} is not given back on this path")
+            }
             _ => "something that was acquired is not given back on this path".to_owned(),
         };
         return Some(Finding::new(
@@ -360,7 +382,8 @@ fn whole_program(case: &Case<'_>) -> Option<Finding> {
             "compile with -O2; a global function that nobody calls must be static",
         ));
     }
-    if case.says("R0 has") && case.says("should have been in") || case.says("At program exit the register R0") {
+    if case.says("R0 has") && case.says("should have been in") || case.says("At program exit the register R0")
+    {
         return Some(Finding::new(
             "this type of program may return only certain values",
             "return one of those that the kernel names, on every path",

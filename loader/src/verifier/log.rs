@@ -110,7 +110,10 @@ fn kind(line: &str) -> Kind<'_> {
     // `R0=inv0 R10=fp0` is a state, `R0 invalid mem access` are words.
     let state = line.trim_start().strip_prefix('R').is_some_and(|rest| {
         let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        rest.starts_with('=') || rest.starts_with("_w=") || rest.starts_with("_rw=") || rest.starts_with("_r=")
+        rest.starts_with('=')
+            || rest.starts_with("_w=")
+            || rest.starts_with("_rw=")
+            || rest.starts_with("_r=")
     });
     if state || NOISE.iter().any(|noise| line.trim_start().starts_with(noise)) && !is_complaint(line) {
         return Kind::Noise;
@@ -137,8 +140,12 @@ fn source(text: &str) -> (&str, Option<(String, u32)>) {
 
 /// The instruction that words are about where they name it: `back-edge from insn 5 to 2`, `unreachable insn 7`.
 fn named_insn(reason: &str) -> Option<usize> {
-    const NAMES: &[&str] =
-        &["back-edge from insn ", "unreachable insn ", "jump out of range from insn ", "infinite loop detected at insn "];
+    const NAMES: &[&str] = &[
+        "back-edge from insn ",
+        "unreachable insn ",
+        "jump out of range from insn ",
+        "infinite loop detected at insn ",
+    ];
     let rest = NAMES.iter().find_map(|name| reason.split_once(name).map(|(_, rest)| rest))?;
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     rest.get(..end)?.parse().ok()
