@@ -38,6 +38,7 @@ mod reader;
 mod record;
 mod strings;
 mod types;
+pub mod value;
 
 pub use builder::{Builder, NewMember};
 pub use error::{Error, ExtProblem};
