@@ -143,7 +143,8 @@ mod tests {
             	btf_id 859  frozen
             1: queue  flags 0x0
             	key 0B  value 4B  max_entries 0
-        "#]].assert_eq(&String::from_utf8(text_out).unwrap());
+        "#]]
+        .assert_eq(&String::from_utf8(text_out).unwrap());
         expect![[r#"[{"id":7141,"type":"prog_array","name":"jt","flags":1152,"bytes_key":4,"bytes_value":4,"max_entries":2,"bytes_memlock":328,"owner_prog_type":"raw_tracepoint","owner_jited":true,"frozen":1,"btf_id":859,"pinned":["/sys/fs/bpf/jt"]},{"id":1,"type":"queue","flags":0,"bytes_key":0,"bytes_value":4,"max_entries":0,"frozen":0}]"#]].assert_eq(&String::from_utf8(json_out).unwrap());
     }
 }

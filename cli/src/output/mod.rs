@@ -3,6 +3,7 @@
 
 pub mod cfg;
 pub mod csv;
+pub mod element;
 pub mod feature;
 pub mod folded;
 pub mod jited;
@@ -13,6 +14,7 @@ pub mod live;
 pub mod map;
 pub mod prog;
 pub mod text;
+pub mod value;
 pub mod xlated;
 
 use std::io::{self, Write};
