@@ -53,7 +53,8 @@ pub struct AttachOptions<'a> {
     pub target: Option<AttachTarget>,
     /// Where it is attached by a link: a network device, a cgroup.
     pub place: Place<'a>,
-    /// The event of `perf_event` programs, on the processor [`cpu`](Self::cpu).
+    /// The event of `perf_event` programs, on the processor [`cpu`](Self::cpu). With [`pid`](Self::pid) it watches that one
+    /// thread, and those that it starts from then on where the event is inherited.
     pub perf: Option<&'a PerfAttr>,
     /// The processor of [`perf`](Self::perf); all where `None`.
     pub cpu: Option<u32>,

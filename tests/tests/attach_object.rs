@@ -1,0 +1,530 @@
+//! Each kind of section attaches and its program runs, on each kernel that has it, through each mechanism.
+//!
+//! The programs are made here; all but those of the network count for one process only, so that they may run on any machine.
+#![forbid(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+
+use asm::{Builder, Helper, MapRef, R0, R1, R2, Size};
+use bpf_sys::map::MapType;
+use bpf_sys::perf::PerfAttr;
+use bpf_sys::prog::AttachType;
+use loader::link::{Netfilter, Place};
+use loader::{AttachTarget, Collection, LoadOptions, Loader, MapSpec, Object, ProgramSpec, Target};
+use probes::attach::AttachMode;
+use probes::object::{self, AttachOptions, Attachment};
+use probes::spec::{Pattern, Syntax};
+use tracewell_tests::support::{
+    Attach, Workload, in_guest, is_root, kernel_has, kernel_version, skip, workload_path,
+};
+
+/// What a program adds to the only value of its map.
+#[derive(Clone, Copy, PartialEq)]
+enum Adds {
+    One,
+    Cookie,
+}
+
+/// A program that adds to a counter in the process `pid` (any where 0), and answers `verdict`.
+fn counting(pid: u32, adds: Adds, verdict: i32) -> asm::Program {
+    let mut b = Builder::new();
+    let out = b.label();
+    if pid != 0 {
+        // The context is needed after the call where there is a cookie.
+        b.mov(asm::R6, R1)
+            .call(Helper::GET_CURRENT_PID_TGID)
+            .rsh_imm(R0, 32)
+            .jne_imm(R0, pid.cast_signed(), out)
+            .mov(R1, asm::R6);
+    }
+    match adds {
+        Adds::One => b.mov_imm(R0, 1),
+        Adds::Cookie => b.call(Helper::GET_ATTACH_COOKIE),
+    };
+    b.ld_map_value(R1, MapRef(0), 0).mov(R2, R0).atomic_add(Size::DW, R1, 0, R2);
+    b.bind(out).mov_imm(R0, verdict).exit();
+    b.finish().expect("the program is short")
+}
+
+fn object(section: &str, program: asm::Program) -> Object {
+    let mut object = Object::new("attach_object");
+    object.relocated = true;
+    object.maps.push(MapSpec::new("count", MapType::Array, 4, 8, 1));
+    object.programs.push(ProgramSpec::in_section("prog", section, program).expect("a known section"));
+    object
+}
+
+fn load(object: &Object) -> loader::Result<Collection> {
+    Loader::new(&Target::running()?, LoadOptions::default()).load(object)
+}
+
+/// A loaded program that counts, in a section of this name.
+fn counter(section: &str, pid: u32, adds: Adds, verdict: i32) -> Collection {
+    load(&object(section, counting(pid, adds, verdict))).unwrap_or_else(|e| panic!("{section}: {e}"))
+}
+
+fn count(collection: &Collection) -> u64 {
+    let mut value = [0; 8];
+    assert!(collection.map("count").unwrap().lookup(&[0; 4], &mut value).unwrap());
+    u64::from_ne_bytes(value)
+}
+
+fn attach(collection: &Collection, options: &AttachOptions<'_>) -> Attachment {
+    let program = collection.program("prog").unwrap();
+    object::attach(program, options).unwrap_or_else(|e| panic!("{}: {e}", program.spec.section))
+}
+
+fn me() -> u32 {
+    std::process::id()
+}
+
+/// System calls that hardly anybody makes.
+fn call_getpgid(times: usize) {
+    for _ in 0..times {
+        nix::unistd::getpgid(None).expect("a process has a group");
+    }
+}
+
+/// Attaches by the section alone, makes five calls, expects them counted; and none once it is detached.
+fn fires(section: &str, verdict: i32, options: &AttachOptions<'_>) -> &'static str {
+    let collection = counter(section, me(), Adds::One, verdict);
+    let attachment = attach(&collection, options);
+    call_getpgid(5);
+    assert_eq!(count(&collection), 5, "{section}: {attachment}");
+    let mechanism = attachment.mechanism();
+    drop(attachment);
+    call_getpgid(5);
+    assert_eq!(count(&collection), 5, "{section}, detached");
+    mechanism
+}
+
+fn by(mode: AttachMode) -> AttachOptions<'static> {
+    AttachOptions { mode, ..AttachOptions::default() }
+}
+
+fn no_kprobes(test: &str) -> bool {
+    if let Err(missing) = Attach::KprobePerf.available() {
+        skip(test, &missing);
+        return true;
+    }
+    false
+}
+
+#[test]
+fn root_object_kprobes_by_every_mechanism() {
+    let test = "root_object_kprobes_by_every_mechanism";
+    if !is_root(test) || no_kprobes(test) {
+        return;
+    }
+    for section in ["ksyscall/getpgid", "kretsyscall/getpgid"] {
+        assert_eq!(fires(section, 0, &by(AttachMode::Auto)), "kprobe-perf");
+        assert_eq!(fires(section, 0, &by(AttachMode::KprobePerf)), "kprobe-perf");
+        assert_eq!(fires(section, 0, &by(AttachMode::KprobeText)), "kprobe-text");
+    }
+    let function = if cfg!(target_arch = "aarch64") { "__arm64_sys_getpgid" } else { "__x64_sys_getpgid" };
+    fires(&format!("kprobe/{function}"), 0, &by(AttachMode::Auto));
+    fires(&format!("kretprobe/{function}"), 0, &by(AttachMode::Auto));
+}
+
+#[test]
+fn root_object_cookies() {
+    let test = "root_object_cookies";
+    if !is_root(test) {
+        return;
+    }
+    let answer = bpf_sys::features::has_cookie();
+    if !answer.is_yes() {
+        return skip(test, &format!("this kernel has no cookies: {answer}"));
+    }
+    let mut sections = vec!["tp/syscalls/sys_enter_getpgid"];
+    if Attach::KprobePerf.available().is_ok() {
+        sections.push("ksyscall/getpgid");
+    }
+    if Attach::KprobeMulti.available().is_ok() {
+        sections.push("kprobe.multi/*_sys_getpgid");
+    }
+    if kernel_version() >= (6, 10) && kernel_has("bpf_lsm_task_getpgid") && in_guest() {
+        sections.push("fentry/*");
+    }
+    for section in sections {
+        let section = if section == "fentry/*" { "fentry/security_task_getpgid" } else { section };
+        let collection = counter(section, me(), Adds::Cookie, 0);
+        let options = AttachOptions { cookie: 0x1_0000_0007, ..AttachOptions::default() };
+        let _attached = attach(&collection, &options);
+        call_getpgid(3);
+        let asked = count(&collection);
+        // getpgid(0) asks no security module: there the count stays at zero and nothing is wrong with cookies.
+        if section.starts_with("fentry") && asked == 0 {
+            continue;
+        }
+        assert_eq!(asked, 3 * 0x1_0000_0007, "{section}");
+    }
+}
+
+#[test]
+fn root_object_kprobe_multi_by_pattern() {
+    let test = "root_object_kprobe_multi_by_pattern";
+    if !is_root(test) {
+        return;
+    }
+    if let Err(missing) = Attach::KprobeMulti.available() {
+        // The error says the same.
+        if Attach::KprobePerf.available().is_ok()
+            && let Ok(collection) = load(&object("kprobe.multi/vfs_read", counting(me(), Adds::One, 0)))
+        {
+            let program = collection.program("prog").unwrap();
+            let error = object::attach(program, &AttachOptions::default()).unwrap_err().to_string();
+            assert!(
+                error.starts_with(
+                    "cannot attach program `prog` (section `kprobe.multi/vfs_read`): kprobe.multi is not available"
+                ),
+                "{error}"
+            );
+        }
+        return skip(test, &missing);
+    }
+    assert_eq!(fires("kprobe.multi/*_sys_getpgid", 0, &by(AttachMode::Auto)), "kprobe-multi");
+    fires("kretprobe.multi/*_sys_getpgid", 0, &by(AttachMode::Auto));
+    let collection = counter("kprobe.multi/*_sys_getp?id", me(), Adds::One, 0);
+    let attached = attach(&collection, &AttachOptions::default());
+    call_getpgid(2);
+    nix::unistd::getpid();
+    assert!(count(&collection) >= 2);
+    assert_eq!(attached.missed().unwrap(), 0);
+    assert_eq!(attached.links().len(), 1);
+
+    let error = {
+        let collection = counter("kprobe.multi/no_such_function", me(), Adds::One, 0);
+        let program = collection.program("prog").unwrap();
+        object::attach(program, &AttachOptions::default()).unwrap_err().to_string()
+    };
+    assert!(error.contains("section `kprobe.multi/no_such_function`"), "{error}");
+    assert!(error.contains("cannot trace `no_such_function`"), "{error}");
+}
+
+#[test]
+fn root_object_a_session_runs_at_both_ends() {
+    let test = "root_object_a_session_runs_at_both_ends";
+    if !is_root(test) {
+        return;
+    }
+    let answer = bpf_sys::features::has_kprobe_session();
+    if !answer.is_yes() {
+        return skip(test, &format!("this kernel has no kprobe sessions: {answer}"));
+    }
+    let collection = counter("kprobe.session/*_sys_getpgid", me(), Adds::One, 0);
+    let _attached = attach(&collection, &AttachOptions::default());
+    call_getpgid(4);
+    assert_eq!(count(&collection), 8);
+}
+
+/// The workload's function that is called in mode `user`: its exact name.
+fn user_function() -> String {
+    let pattern = Pattern::new("*workload_user_call*", Syntax::Glob).unwrap();
+    let found = probes::user::elf::find_functions(workload_path(), &pattern).unwrap();
+    found.first().expect("the workload has its function").name.to_string()
+}
+
+#[test]
+fn root_object_uprobes_by_every_mechanism() {
+    let test = "root_object_uprobes_by_every_mechanism";
+    if !is_root(test) {
+        return;
+    }
+    if let Err(missing) = Attach::UprobePerf.available() {
+        return skip(test, &missing);
+    }
+    let (path, function) = (workload_path(), user_function());
+    let path = path.display();
+    let offset = {
+        let name = function.as_str();
+        probes::user::elf::find_function(workload_path(), name, 0).unwrap().file_offset
+    };
+    let mut cases = Vec::new();
+    for mode in [AttachMode::Auto, AttachMode::UprobePerf, AttachMode::UprobeText] {
+        cases.push((format!("uprobe/{path}:{function}"), mode));
+        cases.push((format!("uretprobe/{path}:{function}"), mode));
+    }
+    cases.push((format!("uprobe/{path}:{offset:#x}"), AttachMode::Auto));
+    if Attach::UprobeMulti.available().is_ok() {
+        cases.push((format!("uprobe.multi/{path}:*workload_user_call*"), AttachMode::Auto));
+        cases.push((format!("uretprobe.multi/{path}:{function}"), AttachMode::Auto));
+    }
+    if bpf_sys::features::has_uprobe_session().is_yes() {
+        cases.push((format!("uprobe.session/{path}:{function}"), AttachMode::Auto));
+    }
+    for (section, mode) in cases {
+        let mut workload = Workload::start(&["--mode", "user", "--calls", "50", "--linger"]);
+        let collection = counter(&section, workload.pid(), Adds::One, 0);
+        let options = AttachOptions { mode, pid: Some(workload.pid()), ..AttachOptions::default() };
+        let attached = attach(&collection, &options);
+        workload.go();
+        let expected = if section.starts_with("uprobe.session") { 100 } else { 50 };
+        assert_eq!(count(&collection), expected, "{section}: {attached}");
+        drop(attached);
+        workload.run_out();
+    }
+    let collection = counter(&format!("uprobe/{path}:no_such_function"), me(), Adds::One, 0);
+    let error = object::attach(collection.program("prog").unwrap(), &AttachOptions::default()).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("no_such_function") && error.contains("cannot attach program `prog`"), "{error}");
+}
+
+#[test]
+fn root_object_tracepoints() {
+    let test = "root_object_tracepoints";
+    if !is_root(test) {
+        return;
+    }
+    if let Err(missing) = Attach::Tracepoint.available() {
+        return skip(test, &missing);
+    }
+    assert_eq!(fires("tp/syscalls/sys_enter_getpgid", 0, &by(AttachMode::Auto)), "tracepoint");
+    assert_eq!(fires("tracepoint/syscalls/sys_exit_getpgid", 0, &by(AttachMode::Auto)), "tracepoint");
+    let collection = counter("tp/syscalls/sys_enter_getpgit", me(), Adds::One, 0);
+    let error = object::attach(collection.program("prog").unwrap(), &AttachOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("did you mean"), "{error}");
+}
+
+#[test]
+fn root_object_raw_tracepoints() {
+    let test = "root_object_raw_tracepoints";
+    if !is_root(test) {
+        return;
+    }
+    for section in ["raw_tp/sys_enter", "raw_tracepoint/sys_exit"] {
+        let collection = counter(section, me(), Adds::One, 0);
+        let attached = attach(&collection, &AttachOptions::default());
+        call_getpgid(5);
+        assert!(count(&collection) >= 5, "{section}");
+        assert_eq!((attached.mechanism(), attached.links().len()), ("link", 1));
+    }
+    // The section may leave the name open, and the caller say it.
+    let collection = counter("raw_tp", me(), Adds::One, 0);
+    let error = object::attach(collection.program("prog").unwrap(), &AttachOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("its section does not name what it is attached to"), "{error}");
+    let target = Some(AttachTarget::RawTracepoint { name: "sys_enter".into() });
+    let _attached = attach(&collection, &AttachOptions { target, ..AttachOptions::default() });
+    call_getpgid(1);
+    assert!(count(&collection) >= 1);
+}
+
+/// Whether programs of type tracing load here at all; they may be switched off as a whole.
+fn no_tracing(test: &str) -> bool {
+    match load(&object("tp_btf/sys_enter", counting(me(), Adds::One, 0))) {
+        Ok(_) => false,
+        Err(error) => {
+            skip(test, &format!("tracing programs do not load on this kernel: {error}"));
+            true
+        }
+    }
+}
+
+#[test]
+fn root_object_tracing_programs() {
+    let test = "root_object_tracing_programs";
+    if !is_root(test) || no_tracing(test) {
+        return;
+    }
+    let collection = counter("tp_btf/sys_enter", me(), Adds::One, 0);
+    let _attached = attach(&collection, &AttachOptions::default());
+    call_getpgid(5);
+    assert!(count(&collection) >= 5);
+    for section in ["fentry/__x64_sys_getpgid", "fexit/__x64_sys_getpgid"] {
+        assert_eq!(fires(section, 0, &by(AttachMode::Auto)), "link");
+    }
+    let error = load(&object("fentry/no_such_function", counting(me(), Adds::One, 0))).unwrap_err();
+    assert!(error.to_string().contains("no_such_function"), "{error}");
+}
+
+/// Calls that ask the security modules.
+fn ask_security(times: usize) {
+    for _ in 0..times {
+        // Of another process than the own: of that nobody is asked.
+        let _ = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(1)));
+    }
+}
+
+#[test]
+fn root_object_security_hooks() {
+    let test = "root_object_security_hooks";
+    if !is_root(test) || no_tracing(test) {
+        return;
+    }
+    if !kernel_has("bpf_lsm_task_getpgid") {
+        return skip(test, "this kernel has no BPF security hooks (CONFIG_BPF_LSM)");
+    }
+    // Zero lets the call through.
+    let collection = counter("fmod_ret/security_task_getpgid", me(), Adds::One, 0);
+    let _attached = attach(&collection, &AttachOptions::default());
+    ask_security(5);
+    assert_eq!(count(&collection), 5);
+    // The hook attaches everywhere, and is asked where the kernel was started with lsm=...,bpf.
+    let collection = counter("lsm/task_getpgid", me(), Adds::One, 0);
+    let attached = attach(&collection, &AttachOptions::default());
+    assert_eq!(attached.mechanism(), "link");
+    ask_security(5);
+    let active = fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    let expected = if active.split(',').any(|module| module.trim() == "bpf") { 5 } else { 0 };
+    assert_eq!(count(&collection), expected, "{active}");
+}
+
+#[test]
+fn root_object_iterators() {
+    let test = "root_object_iterators";
+    if !is_root(test) || no_tracing(test) {
+        return;
+    }
+    let collection = counter("iter/task", 0, Adds::One, 0);
+    let attached = attach(&collection, &AttachOptions::default());
+    let mut text = String::new();
+    let [link] = attached.links() else { panic!("{attached}") };
+    bpf_sys::link::iter_create(link).unwrap().read_to_string(&mut text).unwrap();
+    let tasks = fs::read_dir("/proc")
+        .unwrap()
+        .filter(|entry| entry.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().parse::<u32>().is_ok()))
+        .count();
+    // And once more at the end, without a task.
+    assert!(count(&collection) as usize >= tasks, "{} of {tasks}", count(&collection));
+
+    // The elements of a map.
+    let collection = counter("iter/bpf_map_elem", 0, Adds::One, 0);
+    let program = collection.program("prog").unwrap();
+    let error = object::attach(program, &AttachOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("it goes through a map's elements: give the map"), "{error}");
+    let map = bpf_sys::map::MapCreate { key_size: 4, value_size: 8, max_entries: 7, ..Default::default() };
+    let map = map.create().unwrap();
+    let options = AttachOptions { place: Place::Map(map.as_fd()), ..AttachOptions::default() };
+    let attached = object::attach(program, &options).unwrap();
+    bpf_sys::link::iter_create(&attached.links()[0]).unwrap().read_to_string(&mut text).unwrap();
+    // All elements, and the end.
+    assert_eq!(count(&collection), 8);
+}
+
+#[test]
+fn root_object_perf_events() {
+    let test = "root_object_perf_events";
+    if !is_root(test) {
+        return;
+    }
+    let collection = counter("perf_event", me(), Adds::One, 0);
+    let program = collection.program("prog").unwrap();
+    let error = object::attach(program, &AttachOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("it needs a perf event"), "{error}");
+    let clock = PerfAttr::cpu_clock(999);
+    // A perf event watches one thread: this one.
+    let thread = nix::unistd::gettid().as_raw().cast_unsigned();
+    let options = AttachOptions { perf: Some(&clock), pid: Some(thread), ..AttachOptions::default() };
+    let _attached = attach(&collection, &options);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while count(&collection) < 3 && std::time::Instant::now() < until {
+        std::hint::black_box((0..10_000u64).sum::<u64>());
+    }
+    assert!(count(&collection) >= 3);
+}
+
+fn packets(number: usize) {
+    let to = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let from = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for _ in 0..number {
+        from.send_to(b"packet", to.local_addr().unwrap()).unwrap();
+    }
+}
+
+/// All that needs a place: the guest's own network and its control groups.
+#[test]
+fn root_object_hooks_of_the_network_and_of_cgroups() {
+    let test = "root_object_hooks_of_the_network_and_of_cgroups";
+    if !is_root(test) {
+        return;
+    }
+    if !in_guest() {
+        return skip(test, "it would see this machine's packets; guests run it");
+    }
+    let lo = nix::net::if_::if_nametoindex("lo").unwrap();
+    let cgroup = File::open("/sys/fs/cgroup").unwrap();
+    let namespace = File::open("/proc/self/ns/net").unwrap();
+    let device = |hook| Place::Device { ifindex: lo, hook };
+    let mut cases = vec![
+        ("xdp", 2, device(None)),
+        ("cgroup_skb/ingress", 1, Place::Cgroup(cgroup.as_fd())),
+        ("cgroup_skb/egress", 1, Place::Cgroup(cgroup.as_fd())),
+        ("cgroup/sock_create", 1, Place::Cgroup(cgroup.as_fd())),
+        ("cgroup/connect4", 1, Place::Cgroup(cgroup.as_fd())),
+        ("sk_lookup", 1, Place::Namespace(namespace.as_fd())),
+    ];
+    if kernel_has("tcx_link_attach") {
+        cases.push(("tcx/ingress", -1, device(None)));
+        cases.push(("tcx/egress", -1, device(None)));
+        cases.push(("tc", -1, device(Some(AttachType::TcxIngress))));
+    }
+    if kernel_has("bpf_nf_link_attach") {
+        let hook = Netfilter { pf: 2, hooknum: 1, priority: -100, defrag: false };
+        cases.push(("netfilter", 1, Place::Netfilter(hook)));
+    }
+    for (section, verdict, place) in cases {
+        let collection = counter(section, 0, Adds::One, verdict);
+        // By the section alone it is left out, with what it needs.
+        let all = object::attach_all(&collection, &AttachOptions::default()).unwrap();
+        assert!(all.attached.is_empty(), "{section}");
+        assert!(all.skipped[0].why.starts_with("it needs a "), "{section}: {}", all.skipped[0].why);
+        let options = AttachOptions { place, ..AttachOptions::default() };
+        let all = object::attach_all(&collection, &options).unwrap_or_else(|e| panic!("{section}: {e}"));
+        assert_eq!((all.attached.len(), all.skipped.len()), (1, 0), "{section}");
+        packets(3);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(count(&collection) >= 1, "{section}");
+        drop((stream, all));
+    }
+}
+
+/// Everything of an object that its sections say enough about; the rest with reasons.
+#[test]
+fn root_object_all_at_once() {
+    let test = "root_object_all_at_once";
+    if !is_root(test) {
+        return;
+    }
+    let mut whole = object("tp/syscalls/sys_enter_getpgid", counting(me(), Adds::One, 0));
+    let mut add = |name: &str, section: &str| {
+        let spec = ProgramSpec::in_section(name, section, counting(0, Adds::One, 0)).unwrap();
+        whole.programs.push(spec);
+    };
+    add("raw", "raw_tp/no_such_tracepoint_here");
+    add("device", "xdp");
+    add("clock", "perf_event");
+    add("socket", "socket");
+    add("later", "usdt/libc:libc:memory_heap_new");
+    whole.programs[1].autoattach = false;
+    let collection = load(&whole).unwrap();
+    let all = object::attach_all(&collection, &AttachOptions::default()).unwrap();
+    let names: Vec<&str> = all.attached.iter().map(Attachment::name).collect();
+    assert_eq!(names, ["prog"]);
+    let why: Vec<String> = all.skipped.iter().map(|s| format!("{}: {}", s.name, s.why)).collect();
+    expect_test::expect![[r#"
+        raw: it is switched off: attach it by itself
+        device: it needs a network device: give its index
+        clock: it needs a perf event: say which, such as the CPU clock at 99 hertz
+        socket: it is attached to a socket: setsockopt(2) with SO_ATTACH_BPF (or SO_ATTACH_REUSEPORT_EBPF) and the program's descriptor
+        later: USDT probes are not attached yet: trace the function around the probe with a uprobe"#]]
+    .assert_eq(&why.join("\n"));
+    call_getpgid(2);
+    assert_eq!(count(&collection), 2);
+    drop(all);
+
+    // All or nothing: what cannot be attached takes the others along.
+    whole.programs[1].autoattach = true;
+    let collection = load(&whole).unwrap();
+    let error = object::attach_all(&collection, &AttachOptions::default()).unwrap_err().to_string();
+    assert!(
+        error.contains("attach program `raw` (section `raw_tp/no_such_tracepoint_here`) to raw tracepoint")
+            && error.contains("which this kernel does not have"),
+        "{error}"
+    );
+    call_getpgid(2);
+    assert_eq!(count(&collection), 0);
+}
