@@ -25,6 +25,7 @@ use btf::ext::CoreReloKind;
 use btf::{Btf, Kind, TypeId, essential_name};
 use find::Miss;
 use names::Flavours;
+pub(crate) use patch::poison;
 use patch::{Change, Patched};
 use spec::{Spec, asks, words};
 use std::collections::HashMap;
@@ -308,6 +309,16 @@ impl<'r, 'l, 'a> Relocator<'r, 'l, 'a> {
             _ => false,
         })
     }
+}
+
+/// Whether a type of the target is the kind of thing that the object declares, as for "type exists".
+pub(crate) fn types_agree(
+    local: &Btf<'_>,
+    local_id: TypeId,
+    target: &Btf<'_>,
+    target_id: TypeId,
+) -> Result<bool, String> {
+    compat::Compare::new(local, target).types(local_id, target_id)
 }
 
 fn words_of(name: &str, kind: Kind) -> String {

@@ -17,7 +17,7 @@ pub mod kernel;
 pub mod link;
 pub mod load;
 pub mod object;
-mod relocate;
+pub mod relocate;
 pub mod sections;
 pub mod spec;
 pub mod target;

@@ -305,9 +305,9 @@ pub enum ExternKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Resolution {
-    /// Nowhere; allowed as it is weak.
+    /// Nowhere; allowed as it is weak. Loads of its address give 0; calls are not to be reached.
     Missing,
-    /// A configuration value, already written into the `.kconfig` map's data.
+    /// A configuration value, already written into the `.kconfig` map's data; 0 there when it is weak and not set.
     Value,
     /// A kernel address.
     Address(u64),
