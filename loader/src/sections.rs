@@ -221,7 +221,8 @@ pub fn section_names() -> impl Iterator<Item = (&'static str, bool)> {
 
 /// `vfs_read`, `vfs_read+0x10`; what is no number after `+` belongs to the name.
 fn function_and_offset(text: &str) -> (String, u64) {
-    let parsed = text.rsplit_once('+').and_then(|(function, offset)| Some((function, number(offset.trim())?)));
+    let parsed =
+        text.rsplit_once('+').and_then(|(function, offset)| Some((function, number(offset.trim())?)));
     match parsed {
         Some((function, offset)) => (function.trim_end().to_owned(), offset),
         None => (text.to_owned(), 0),

@@ -182,7 +182,8 @@ impl<'d> Elf<'d> {
         // Compilers before LLVM 3.9 had no number for it.
         if machine != elf::EM_BPF && machine != elf::EM_NONE {
             let machine = machine_name(machine);
-            let what = format!("the file is for {machine}, not for BPF; compile it with `clang -target bpf -g -O2`");
+            let what =
+                format!("the file is for {machine}, not for BPF; compile it with `clang -target bpf -g -O2`");
             return Err(Error::Elf { what });
         }
         if header.e_type(endian) != elf::ET_REL {
@@ -204,9 +205,14 @@ impl<'d> Elf<'d> {
             let target = this.info as usize;
             if this.kind == elf::SHT_RELA && sections.get(target).is_some_and(Section::executable) {
                 let what = "relocations with addends (SHT_RELA) are nothing that BPF compilers make; compile with clang";
-                return Err(Error::Section { section: this.name.to_owned(), offset: 0, what: what.to_owned() });
+                return Err(Error::Section {
+                    section: this.name.to_owned(),
+                    offset: 0,
+                    what: what.to_owned(),
+                });
             }
-            let Some((entries, _)) = section.rel(endian, bytes).map_err(|error| bad_section(this.name, error))?
+            let Some((entries, _)) =
+                section.rel(endian, bytes).map_err(|error| bad_section(this.name, error))?
             else {
                 continue;
             };
@@ -323,7 +329,11 @@ fn read_symbols<'d>(table: &Table<'d>, bytes: &'d [u8], endian: Endianness) -> R
             0 => "",
             _ => {
                 let name = symbol.name(endian, symbols.strings());
-                text(name.map_err(|error| damaged(format_args!("symbol {index}: {error}")))?, "symbol", index)?
+                text(
+                    name.map_err(|error| damaged(format_args!("symbol {index}: {error}")))?,
+                    "symbol",
+                    index,
+                )?
             }
         };
         let number = u32::from(symbol.st_shndx(endian).0);
@@ -346,4 +356,13 @@ fn read_symbols<'d>(table: &Table<'d>, bytes: &'d [u8], endian: Endianness) -> R
         });
     }
     Ok(list)
+}
+
+/// Content of a section of any 64-bit ELF file.
+pub fn section<'d>(bytes: &'d [u8], name: &str) -> Option<&'d [u8]> {
+    let header = FileHeader64::<Endianness>::parse(bytes).ok()?;
+    let endian = header.endian().ok()?;
+    let table = header.sections(endian, bytes).ok()?;
+    let (_, section) = table.section_by_name(endian, name.as_bytes())?;
+    section.data(endian, bytes).ok()
 }
