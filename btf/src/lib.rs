@@ -33,6 +33,7 @@ pub mod ext;
 pub mod find;
 mod header;
 mod index;
+pub mod layout;
 mod partition;
 mod query;
 pub mod raw;
