@@ -423,7 +423,7 @@ impl Builder {
         Some(kind_of(self.endian.u32(record, 4)?))
     }
 
-    fn change(&mut self, id: TypeId, change: impl FnOnce(&mut [u8], Endian)) -> bool {
+    pub(crate) fn change(&mut self, id: TypeId, change: impl FnOnce(&mut [u8], Endian)) -> bool {
         let range = self.place(id).and_then(|place| self.range(place));
         match range.and_then(|range| self.types.get_mut(range)) {
             Some(record) => {

@@ -84,6 +84,13 @@ pub enum Error {
         /// The kind's number.
         kind: u8,
     },
+    /// A type with more members, values, parameters or variables than the kernel takes.
+    TooManyEntries {
+        /// Id of the type.
+        id: u32,
+        /// How many it has.
+        count: usize,
+    },
     /// `.BTF.ext` is damaged, or newer than this reader.
     Ext {
         /// `header`, `func info`, `line info` or `CO-RE relocation`.
@@ -237,6 +244,11 @@ impl fmt::Display for Error {
                 f,
                 "BTF type {id}: kind {kind} is unknown, so ids and names in it can't be changed; compile without \
                  what makes it, or use a newer release of this program"
+            ),
+            Error::TooManyEntries { id, count } => write!(
+                f,
+                "BTF type {id}: {count} members, values, parameters or variables; this kernel takes 65,535 (Linux \
+                 7.2 takes 16,777,215)"
             ),
             Error::Ext { part, offset, problem } => {
                 write!(f, ".BTF.ext {part} at offset {offset}: {problem}")

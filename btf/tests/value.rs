@@ -51,7 +51,9 @@ fn text_to_bytes_to_text() {
     );
     check(
         "{ 1, .list[2] = 7 , .comm = {'a', 0, 'b'} /* not text */ }",
-        expect![[r#"{.pid = 1, .comm = "a", .ok = false, .state = TCP_ZERO, .low = 0, .high = 0, .next = 0x0, .load = 0.0, .list = {0, 0, 7, [3 ... 11] = 0}}"#]],
+        expect![[
+            r#"{.pid = 1, .comm = "a", .ok = false, .state = TCP_ZERO, .low = 0, .high = 0, .next = 0x0, .load = 0.0, .list = {0, 0, 7, [3 ... 11] = 0}}"#
+        ]],
     );
 }
 

@@ -108,12 +108,17 @@ features! {
     SLEEPABLE, has_sleepable_uprobes, "sleepable_uprobes", "6.0", "Uprobe programs that may page in user memory", programs::sleepable_kprobe;
     MEMCG_ACCOUNTING, has_memcg_accounting, "memcg_accounting", "5.11", "Memory charged to the cgroup, so RLIMIT_MEMLOCK needs no raising", system::memcg_accounting;
     RUN_STATS, has_run_stats, "run_stats", "5.8", "The cost of each program's runs, switched on by a descriptor", system::run_stats;
-    BTF_FUNC, has_btf_func, "btf_func", "4.20", "BTF kind FUNC: functions with prototypes", btf_kinds::func;
+    BTF_FUNC, has_btf_func, "btf_func", "5.0", "BTF kind FUNC: functions with prototypes", btf_kinds::func;
+    BTF_FUNC_GLOBAL, has_btf_func_global, "btf_func_global", "5.6", "Linkage of BTF functions: those verified on their own", btf_kinds::func_global;
     BTF_DATASEC, has_btf_datasec, "btf_datasec", "5.2", "BTF kinds VAR and DATASEC: global variables", btf_kinds::datasec;
     BTF_FLOAT, has_btf_float, "btf_float", "5.13", "BTF kind FLOAT", btf_kinds::float;
     BTF_DECL_TAG, has_btf_decl_tag, "btf_decl_tag", "5.16", "BTF kind DECL_TAG", btf_kinds::decl_tag;
     BTF_TYPE_TAG, has_btf_type_tag, "btf_type_tag", "5.17", "BTF kind TYPE_TAG", btf_kinds::type_tag;
     BTF_ENUM64, has_btf_enum64, "btf_enum64", "6.0", "BTF kind ENUM64", btf_kinds::enum64;
+    BTF_SECTION_NAMES, has_btf_section_names, "btf_section_names", "6.9", "Names of BTF data sections with any printable character", btf_kinds::section_names;
+    BTF_TAG_FLAGS, has_btf_tag_flags, "btf_tag_flags", "6.15", "BTF tags that stand for any attribute", btf_kinds::tag_flags;
+    BTF_LAYOUT, has_btf_layout, "btf_layout", "7.1", "BTF that tells the length of records of unknown kinds", btf_kinds::layout;
+    BTF_LARGE_COUNTS, has_btf_large_counts, "btf_large_counts", "7.2", "BTF types of more than 65,535 members or values", btf_kinds::large_counts;
     JIT, has_jit, "jit", "3.18", "Programs run as machine code", system::jit;
 }
 
