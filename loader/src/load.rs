@@ -9,6 +9,7 @@ mod attach_type;
 mod by_hand;
 mod fallback;
 mod maps;
+mod operations;
 mod patch;
 mod pins;
 mod programs;
@@ -16,17 +17,18 @@ mod records;
 mod session;
 mod sizes;
 mod slots;
-mod struct_ops;
 
 pub use fallback::Fallback;
 pub(crate) use pins::{file_in, pin_at};
 
 use crate::Result;
 use crate::collection::{Collection, LoadedProgram};
-use crate::spec::{Object, ProgramSpec};
+use crate::relocate::struct_ops::{self, KernelOps};
+use crate::spec::{MapSpec, Object, ProgramSpec};
 use crate::target::Target;
 use bpf_sys::map::Map;
 use bpf_sys::prog::{AttachType, Prog, ProgType};
+use btf::Btf;
 use session::Session;
 use std::path::PathBuf;
 
@@ -60,20 +62,25 @@ pub struct Verdict {
     pub log: String,
 }
 
-/// What objects are relocated against; a target whatever its types' lifetime.
-trait Relocate {
+/// What objects are loaded against: a target, whatever its types' lifetime.
+trait Against {
     fn relocate(&self, object: &Object) -> Result<Object>;
+    fn struct_ops(&self, map: &MapSpec, types: &Btf<'_>) -> Result<KernelOps>;
 }
 
-impl Relocate for Target<'_> {
+impl Against for Target<'_> {
     fn relocate(&self, object: &Object) -> Result<Object> {
         object.relocate(self)
+    }
+
+    fn struct_ops(&self, map: &MapSpec, types: &Btf<'_>) -> Result<KernelOps> {
+        struct_ops::convert(map, types, self)
     }
 }
 
 /// Loads objects.
 pub struct Loader<'a> {
-    target: &'a (dyn Relocate + 'a),
+    target: &'a (dyn Against + 'a),
     options: LoadOptions,
     /// What counts as missing whatever the kernel says.
     without: Vec<Fallback>,

@@ -83,8 +83,8 @@ impl Session<'_> {
         let mut kernel = KernelValue::default();
         if let Some(ops) = self.kernel_struct_ops(index) {
             kernel.type_id = ops.value_type.0;
-            spec.value_size = ops.value_size();
-            if let Some(name) = ops.module() {
+            spec.value_size = u32::try_from(ops.value.len()).unwrap_or(u32::MAX);
+            if let Some(name) = &ops.module {
                 module = self.module(name)?;
                 kernel.module = Some(module.as_fd());
                 spec.flags |= MapFlags::VTYPE_BTF_OBJ_FD;

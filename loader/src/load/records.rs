@@ -1,7 +1,7 @@
 //! Function and line records as the kernel takes them (`Documentation/bpf/btf.rst`), and which types it knows.
 
+use crate::Result;
 use crate::spec::ProgramSpec;
-use crate::{Error, Result};
 
 /// `struct bpf_func_info`: instruction and type of each function.
 pub(super) const FUNC_SIZE: u32 = 8;

@@ -1,9 +1,10 @@
 //! One load: what has been created so far, and what of it is to go again when something fails.
 
 use super::fallback::Fallback;
-use super::struct_ops::{self, KernelOps};
+use super::operations;
 use super::{LoadOptions, Loader, Verdict};
 use crate::collection::{Collection, LoadedMap, LoadedProgram};
+use crate::relocate::struct_ops::KernelOps;
 use crate::spec::{AttachTarget, Object, ProgramSpec};
 use crate::{Error, Result};
 use bpf_sys::btf_obj::BtfObj;
@@ -71,7 +72,7 @@ impl<'s> Session<'s> {
                 .to_owned(),
             source,
         })?;
-        let struct_ops = struct_ops::lay_out(&mut object)?;
+        let struct_ops = operations::lay_out(&mut object, loader.target)?;
         let lacks = loader.without.iter().map(|fallback| (*fallback, true)).collect();
         let mut session = Session {
             options: &loader.options,
