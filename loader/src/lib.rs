@@ -17,10 +17,12 @@ pub mod kernel;
 pub mod link;
 pub mod load;
 pub mod object;
+pub mod records;
 pub mod relocate;
 pub mod sections;
 pub mod spec;
 pub mod target;
+mod text;
 pub mod verifier;
 
 pub use collection::{Collection, LoadedMap, LoadedProgram};
