@@ -43,8 +43,8 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
     let options = Options::new(m, before);
     match verb {
         "list" => list(m, options),
-        "detach" => detach(m),
-        "pin" => pin(m),
+        "detach" => detach(m, options),
+        "pin" => pin(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }
 }
@@ -138,13 +138,13 @@ fn devices(infos: &[LinkInfo]) -> HashMap<u32, String> {
         .collect()
 }
 
-fn detach(m: &ArgMatches) -> Result<u8> {
+fn detach(m: &ArgMatches, options: Options) -> Result<u8> {
     let mut words = Words::new(m, "words", "detach LINK, where LINK is `id N` or `pinned FILE`");
     let which = Which::link(&mut words)?;
     words.end()?;
     let link = select::link(&which)?;
     match link.detach() {
-        Ok(()) => Ok(0),
+        Ok(()) => crate::objects::done(options),
         Err(bpf_sys::Error::Unsupported { .. }) => {
             let info = link.info()?;
             bail!("{}", cannot_detach(info.id, info.link_type))
@@ -174,12 +174,12 @@ fn cannot_detach(id: u32, link_type: LinkType) -> String {
     )
 }
 
-fn pin(m: &ArgMatches) -> Result<u8> {
+fn pin(m: &ArgMatches, options: Options) -> Result<u8> {
     let mut words = Words::new(m, "words", "pin LINK FILE, where LINK is `id N` or `pinned FILE`");
     let which = Which::link(&mut words)?;
     let path = words.path("the file to pin it at")?;
     words.end()?;
     check_pin_path(&path)?;
     select::link(&which)?.pin(&path)?;
-    Ok(0)
+    crate::objects::done(options)
 }

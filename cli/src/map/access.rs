@@ -114,7 +114,7 @@ impl Call<'_> {
         let done = self.map.update(&key.unwrap_or_default(), &bytes, flags);
         drop(held);
         match done {
-            Ok(()) => super::done(self.options),
+            Ok(()) => crate::objects::done(self.options),
             Err(e) => Err(self.explain(e, flags)),
         }
     }
@@ -146,7 +146,7 @@ impl Call<'_> {
         let key = self.key(&mut words)?;
         words.end()?;
         match self.map.delete(&key) {
-            Ok(true) => super::done(self.options),
+            Ok(true) => crate::objects::done(self.options),
             Ok(false) => bail!(
                 "map {} does not have this key; `tracewell map dump id {}` shows those that it has",
                 self.info.id,
@@ -240,7 +240,7 @@ impl Call<'_> {
         let Data { bytes, held: _held } = self.reader.value(&mut words)?;
         words.end()?;
         match self.map.update(&[], &bytes, UpdateFlags::ANY) {
-            Ok(()) => super::done(self.options),
+            Ok(()) => crate::objects::done(self.options),
             Err(e) => Err(self.explain(e, UpdateFlags::ANY)),
         }
     }

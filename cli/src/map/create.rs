@@ -65,7 +65,7 @@ pub fn create(m: &ArgMatches, options: Options) -> Result<u8> {
     // Before 5.11 the memory counts as locked; where the limit cannot be raised the kernel says so itself.
     let _ = bpf_sys::memlock::ensure();
     map.create()?.pin(&path)?;
-    super::done(options)
+    crate::objects::done(options)
 }
 
 fn device(name: &str) -> Result<u32> {
@@ -83,7 +83,7 @@ pub fn pin(m: &ArgMatches, options: Options) -> Result<u8> {
     words.end()?;
     check_pin_path(&path)?;
     select::map(&which)?.pin(&path)?;
-    super::done(options)
+    crate::objects::done(options)
 }
 
 /// Makes a map read-only for user space.
@@ -92,5 +92,5 @@ pub fn freeze(m: &ArgMatches, options: Options) -> Result<u8> {
     let which = Which::map(&mut words)?;
     words.end()?;
     select::map(&which)?.freeze()?;
-    super::done(options)
+    crate::objects::done(options)
 }

@@ -3,7 +3,7 @@
 use super::types::MapTypes;
 use crate::objects::select::{self, Which};
 use crate::objects::{Words, words::usage};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bpf_sys::map::{Map, MapType};
 use bpf_sys::percpu;
 use btf::TypeId;
@@ -88,12 +88,12 @@ impl Reader<'_> {
             }
         }
         if bytes.len() != size {
-            return usage(format!(
+            bail!(
                 "the map's {what} is {size} bytes, but {} {} given; a value of its type can be given as a C value, \
                  with --typed",
                 bytes.len(),
                 if bytes.len() == 1 { "is" } else { "are" }
-            ));
+            );
         }
         Ok(bytes)
     }
@@ -101,19 +101,19 @@ impl Reader<'_> {
     fn encode(&self, words: &mut Words, what: &str, size: usize, id: Option<TypeId>) -> Result<Vec<u8>> {
         let text = words.text(what)?;
         let (Some(types), Some(id)) = (self.types, id) else {
-            return usage(format!(
+            bail!(
                 "{what} `{text}`: this map has no type for its {what}, so it has to be given as {size} bytes: \
                  `{what} hex 00 01 ...`"
-            ));
+            );
         };
         let btf = types.open()?;
         match btf::value::encode(&btf, id, &text) {
             Ok(bytes) if bytes.len() == size => Ok(bytes),
-            Ok(bytes) => usage(format!(
+            Ok(bytes) => bail!(
                 "the map's {what} is {size} bytes, but its type in BTF has {}; give it as bytes",
                 bytes.len()
-            )),
-            Err(e) => usage(format!("{what} `{text}`: {e}")),
+            ),
+            Err(e) => bail!("{what} `{text}`: {e}"),
         }
     }
 }

@@ -73,12 +73,3 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         verb => access::main(verb, m, options),
     }
 }
-
-/// bpftool says `null` where there is nothing to say in JSON.
-fn done(options: Options) -> Result<u8> {
-    if options.json {
-        use std::io::Write;
-        writeln!(std::io::stdout(), "null")?;
-    }
-    Ok(0)
-}

@@ -20,6 +20,14 @@ pub fn out() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(64 * 1024, stdout().lock())
 }
 
+/// The end of a command that has nothing to say; bpftool says `null` then in JSON.
+pub fn done(options: Options) -> Result<u8> {
+    if options.json {
+        writeln!(stdout(), "null")?;
+    }
+    Ok(0)
+}
+
 /// Bytes as pairs of hexadecimal digits, eight and eight, as bpftool prints keys and values.
 pub fn hex(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     for (i, byte) in bytes.iter().enumerate() {

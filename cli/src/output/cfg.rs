@@ -58,7 +58,7 @@ pub fn dot(out: &mut dyn Write, program: &Xlated<'_>) -> io::Result<()> {
         let next = row.at + row.words.len();
         match flow(row.at, row.words) {
             Flow::Next => {}
-            Flow::End => drop(leaders.insert(next)),
+            Flow::End => leaders.extend([next]),
             Flow::Jump(to) | Flow::Branch(to) => leaders.extend([to, next]),
         }
         if let Ok((Instruction::Call(CallTarget::Local(off)), _)) = decode_translated(row.words) {

@@ -2,6 +2,7 @@
 
 mod dump;
 mod list;
+mod run;
 mod signature;
 
 use crate::objects::{Options, options};
@@ -22,24 +23,27 @@ pub fn words(value_name: &'static str, help: &'static str) -> Arg {
         .help(help)
 }
 
+fn verb(name: &'static str, about: &'static str, grammar: &'static str) -> Command {
+    Command::new(name).about(about).arg(words("WORDS", grammar)).after_help(PROG)
+}
+
 /// The definition of the command.
 pub fn command() -> Command {
     options::shared(Command::new("prog"))
         .about("List, dump, run, load and pin BPF programs")
-        .subcommand(
-            Command::new("list")
-                .visible_alias("show")
-                .about("List the programs that are loaded")
-                .arg(words("PROG", "Which ones: `id N`, `tag TAG`, `name NAME` or `pinned FILE`")),
-        )
-        .subcommand(
-            Command::new("dump")
-                .about("Print a program's instructions (xlated) or machine code (jited)")
-                .arg(words(
-                    "WORDS",
-                    "{ xlated | jited } PROG [file FILE | opcodes | linum | visual]; machine code is printed as bytes",
-                )),
-        )
+        .subcommand(verb("list", "List the programs that are loaded", "[PROG]").visible_alias("show"))
+        .subcommand(verb(
+            "dump",
+            "Print a program's instructions (xlated) or machine code (jited)",
+            "{ xlated | jited } PROG [file FILE | opcodes | linum | visual]; machine code is printed as bytes",
+        ))
+        .subcommand(verb(
+            "run",
+            "Run a program on made-up input",
+            "PROG { data_in FILE | ctx_in FILE } [data_out FILE [data_size_out N]] [ctx_out FILE [ctx_size_out N]] \
+             [repeat N]; `-` is standard input or output",
+        ))
+        .subcommand(verb("pin", "Keep a program by a name in a BPF file system", "PROG FILE"))
 }
 
 /// Runs the command.
@@ -49,6 +53,8 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
     match verb {
         "list" => list::main(m, options),
         "dump" => dump::main(m, options),
+        "run" => run::run(m, options),
+        "pin" => run::pin(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }
 }
