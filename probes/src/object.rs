@@ -14,6 +14,7 @@
 //!
 //! ```no_run
 //! use probes::object::{self, AttachOptions};
+//! # use tracewell_probes as probes;
 //! # fn run(collection: &loader::Collection) -> probes::Result<()> {
 //! let attached = object::attach_all(collection, &AttachOptions::default())?;
 //! for left_out in &attached.skipped {
