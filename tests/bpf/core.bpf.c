@@ -305,7 +305,7 @@ CASE(type_existence)
 	out[6] = type_exists(enum only_enum);
 	out[7] = type_exists(union choice);
 	out[8] = type_exists(callback_type);
-	out[9] = type_exists(int);
+	out[9] = type_exists(enum big);
 	return 0;
 }
 
@@ -378,4 +378,4 @@ CASE(offset_for_a_helper)
 	return 0;
 }
 
-char license[] SEC("license") = "GPL";
+LICENSE("GPL");

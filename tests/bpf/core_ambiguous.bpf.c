@@ -17,4 +17,4 @@ SEC("socket") int ambiguous(struct __sk_buff *context)
 	return 0;
 }
 
-char license[] SEC("license") = "GPL";
+LICENSE("GPL");

@@ -92,4 +92,4 @@ CASE(missing_but_unreachable)
 	return 0;
 }
 
-char license[] SEC("license") = "GPL";
+LICENSE("GPL");

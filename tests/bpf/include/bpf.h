@@ -10,7 +10,6 @@ typedef signed char s8;
 typedef short s16;
 typedef int s32;
 typedef long long s64;
-typedef _Bool bool;
 
 #define SEC(name) __attribute__((section(name), used))
 #define WEAK __attribute__((weak))
@@ -18,6 +17,8 @@ typedef _Bool bool;
 #define INLINE static inline __attribute__((always_inline))
 #define HIDDEN __attribute__((visibility("hidden")))
 #define NULL ((void *)0)
+// Programs that call what only GPL programs may need this.
+#define LICENSE(name) char license_of_object[] SEC("license") = name
 // The compiler may not look through this.
 #define opaque(x) asm volatile("" : "+r"(x))
 
@@ -27,8 +28,8 @@ typedef _Bool bool;
 #define VALUES(name, type) typeof(type) *name[]
 
 // Externs.
-#define KCONFIG SEC(".kconfig")
-#define KSYM SEC(".ksyms")
+#define KCONFIG __attribute__((section(".kconfig")))
+#define KSYM __attribute__((section(".ksyms")))
 
 enum map_type {
 	HASH = 1,
