@@ -119,7 +119,7 @@ struct fwd_only;
 
 enum color { RED = 1, GREEN = 2, BLUE = 3, NO_COLOR = 4 };
 enum color___flavour { GREEN___second = 2 };
-enum big : u64 { BIG_A = 0x100000000, BIG_B = 0xfffffffffffffff0, BIG_GONE = 7 };
+enum big : unsigned long long { BIG_A = 0x100000000, BIG_B = 0xfffffffffffffff0, BIG_GONE = 7 };
 enum negative { MINUS = -5 };
 enum only_enum { ONLY_ENUM };
 

@@ -162,7 +162,7 @@ struct less less;
 
 enum color { RED = 10, GREEN = 20, BLUE = 30, GREEN___new = 40 };
 enum color color;
-enum big : u64 { BIG_A = 0x123456789abcdef0, BIG_B = 0x8000000000000001 };
+enum big : unsigned long long { BIG_A = 0x123456789abcdef0, BIG_B = 0x8000000000000001 };
 enum big big;
 enum negative { MINUS = -500 };
 enum negative negative;

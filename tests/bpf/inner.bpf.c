@@ -61,16 +61,22 @@ SEC("socket") int tail_call(struct __sk_buff *context)
 	return 7;
 }
 
+INLINE void write_one(u32 index)
+{
+	u32 zero = 0;
+	void *map = bpf_map_lookup_elem(&outer, &index);
+	u64 *value = map ? bpf_map_lookup_elem(map, &zero) : NULL;
+
+	if (value)
+		*value = 100 + index;
+}
+
 SEC("socket") int write_inner(struct __sk_buff *context)
 {
-	for (u32 i = 0; i < 4; i++) {
-		u32 zero = 0;
-		void *map = bpf_map_lookup_elem(&outer, &i);
-		u64 *value = map ? bpf_map_lookup_elem(map, &zero) : NULL;
-
-		if (value)
-			*value = 100 + i;
-	}
+	write_one(0);
+	write_one(1);
+	write_one(2);
+	write_one(3);
 	return 0;
 }
 

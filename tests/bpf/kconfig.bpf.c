@@ -1,14 +1,15 @@
 // Values of the kernel's configuration, and those that loaders make up.
 #include "bpf.h"
 
-enum tristate { NO, YES, MODULE };
+// The name is what tells loaders that a letter is meant.
+enum libbpf_tristate { NO, YES, MODULE };
 
 extern u32 LINUX_KERNEL_VERSION KCONFIG;
 extern bool LINUX_HAS_BPF_COOKIE KCONFIG WEAK;
 extern bool LINUX_HAS_SYSCALL_WRAPPER KCONFIG WEAK;
 extern bool CONFIG_BPF_SYSCALL KCONFIG;
-extern enum tristate CONFIG_DUMMY KCONFIG WEAK;
-extern enum tristate CONFIG_BPF_JIT KCONFIG;
+extern enum libbpf_tristate CONFIG_DUMMY KCONFIG WEAK;
+extern enum libbpf_tristate CONFIG_BPF_JIT KCONFIG;
 extern u32 CONFIG_HZ KCONFIG;
 extern char CONFIG_DEFAULT_HOSTNAME[16] KCONFIG WEAK;
 extern u64 CONFIG_TRACEWELL_NUMBER KCONFIG WEAK;

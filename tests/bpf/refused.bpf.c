@@ -8,10 +8,17 @@ struct {
 	U(max_entries, 1);
 } numbers SEC(".maps");
 
+struct {
+	U(type, HASH);
+	T(key, u32);
+	T(value, u32);
+	U(max_entries, 1);
+} elements SEC(".maps");
+
 SEC("socket") int not_checked_for_null(struct __sk_buff *context)
 {
 	u32 zero = 0;
-	u32 *value = bpf_map_lookup_elem(&numbers, &zero);
+	u32 *value = bpf_map_lookup_elem(&elements, &zero);
 
 	return *value;
 }
