@@ -1,7 +1,6 @@
 //! The reader of a perf event array (`BPF_MAP_TYPE_PERF_EVENT_ARRAY`): how BPF programs send records before Linux 5.8.
 
-use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use crate::map::{Map, MapType, UpdateFlags};
@@ -189,6 +188,13 @@ impl PerfBuf {
                 return Ok(total);
             }
         }
+    }
+}
+
+impl AsFd for PerfBuf {
+    /// Readable for poll(2) and epoll(7) while there are records.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
     }
 }
 

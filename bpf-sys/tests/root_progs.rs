@@ -105,6 +105,13 @@ fn root_info_tells_what_was_loaded() {
     assert!(ids::progs().any(|id| id.unwrap() == info.id));
     let same = Prog::from_id(info.id).unwrap();
     assert_eq!(same.info().unwrap().tag, info.tag);
+    let brief = same.summary().unwrap();
+    assert_eq!((brief.id, &brief.map_ids, brief.tag), (info.id, &info.map_ids, info.tag));
+    assert_eq!((brief.name.as_str(), brief.load_time), ("tw_test", info.load_time));
+    assert_eq!(
+        (brief.xlated_len as usize, brief.jited_len as usize, brief.verified_insns),
+        (info.xlated.len() * 8, info.jited.len(), info.verified_insns)
+    );
     drop((prog, same));
     common::soon("the program is gone", || Prog::from_id(info.id).is_err_and(|e| e.is_errno(Errno::ENOENT)));
 }
@@ -267,12 +274,15 @@ fn root_uprobe_multi_counts_calls_of_this_process() {
     assert_eq!(sum, 4950 + 100);
     let info = link.info().unwrap();
     assert_eq!(info.link_type, LinkType::UprobeMulti);
-    let LinkDetails::UprobeMulti { path, count: probes, offsets, .. } = info.details else {
+    let LinkDetails::UprobeMulti { path, count: probes, offsets, ref_ctr_offsets, cookies, .. } =
+        info.details
+    else {
         panic!("{info:?}")
     };
     // The details came with 6.8.
     if probes != 0 {
         assert_eq!((path.as_str(), offsets.as_slice()), (exe.to_str().unwrap(), &[offset][..]));
+        assert_eq!((ref_ctr_offsets.as_slice(), cookies.as_slice()), (&[0][..], &[42][..]));
     }
     drop(link);
     called(1);
