@@ -19,8 +19,11 @@ pub enum Fallback {
     MmapableArrays,
     /// Stating where a program will be attached where it needs not, since Linux 4.17: left out.
     ExpectedAttachType,
-    /// BTF of the object, since Linux 4.18, or kinds of types of it: rewritten to what the kernel takes, or left out.
+    /// BTF of objects, since Linux 4.18: left out, unless a map needs it.
     Btf,
+    /// Kinds of BTF types, of which releases since 5.0 brought some: rewritten to what the kernel takes. Without, all of
+    /// them are.
+    BtfKinds,
     /// Keeping read-only data alive with programs that do not use it, since Linux 5.10: left out.
     BindMap,
     /// Links to many user functions, since Linux 6.6: programs of USDT probes are loaded for perf events.
@@ -36,6 +39,7 @@ impl Fallback {
         Fallback::MmapableArrays,
         Fallback::ExpectedAttachType,
         Fallback::Btf,
+        Fallback::BtfKinds,
         Fallback::BindMap,
         Fallback::UprobeMulti,
     ];
@@ -70,7 +74,8 @@ impl Fallback {
                 trial.load().is_ok() && stated.load().is_err()
             }
             Fallback::Btf => features::has_btf().is_no(),
-            Fallback::BindMap => false,
+            // Found out by the answer to the real thing.
+            Fallback::BindMap | Fallback::BtfKinds => false,
             Fallback::UprobeMulti => !matches!(features::has_uprobe_multi(), Answer::Yes),
         }
     }

@@ -236,8 +236,38 @@ impl Session<'_> {
                 what: format!("a {} map needs BTF of its key and value; {why}", spec.map_type),
             };
         }
+        if source.is_errno(Errno::EINVAL) && features::map_type(spec.map_type).is_yes() {
+            let unset = [
+                ("max_entries", spec.max_entries),
+                ("key_size", spec.key_size),
+                ("value_size", spec.value_size),
+            ]
+            .into_iter()
+            .find(|(_, value)| *value == 0);
+            if let Some((field, _)) =
+                unset.filter(|(field, _)| *field == "max_entries" || is_table(spec.map_type))
+            {
+                return Error::Map {
+                    map: spec.name.clone(),
+                    what: format!(
+                        "its {field} is 0, which a {} map does not take: programs that size their maps when they \
+                         start leave it open; set `{field}` of the map's spec before loading",
+                        spec.map_type
+                    ),
+                };
+            }
+        }
         sys(spec, explain_type(spec, source))
     }
+}
+
+/// Types that have keys and values.
+fn is_table(map_type: MapType) -> bool {
+    use MapType::*;
+    matches!(
+        map_type,
+        Hash | Array | PercpuHash | PercpuArray | StackTrace | LruHash | LruPercpuHash | LpmTrie | Sockhash
+    )
 }
 
 /// EINVAL may mean that the kernel is too old for the type, which is worth asking before it is said.

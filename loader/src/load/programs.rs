@@ -45,9 +45,9 @@ impl Session<'_> {
             // Programs of struct_ops state here which member they are.
             expected = Some(AttachType::from_raw(member.index));
         }
-        let (funcs, lines) = match &self.btf {
-            Some(_) => (records::funcs(spec), records::lines(spec)),
-            None => (Vec::new(), Vec::new()),
+        let (funcs, lines) = match self.has_function_types() {
+            true => (records::funcs(spec), records::lines(spec)),
+            false => (Vec::new(), Vec::new()),
         };
         // Calls count descriptors from 1, so the first place is never looked at.
         let fds: Vec<BorrowedFd<'_>> = patched

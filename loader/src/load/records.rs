@@ -1,7 +1,8 @@
 //! Function and line records as the kernel takes them (`Documentation/bpf/btf.rst`), and which types it knows.
 
-use crate::Result;
 use crate::spec::ProgramSpec;
+use bpf_sys::features::{self, Answer};
+use btf::{Btf, Capabilities};
 
 /// `struct bpf_func_info`: instruction and type of each function.
 pub(super) const FUNC_SIZE: u32 = 8;
@@ -29,6 +30,26 @@ pub(super) fn lines(program: &ProgramSpec) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn sanitized(_bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-    Ok(None)
+/// The object's types rewritten to what this kernel takes; `None` where there is nothing to rewrite. What they do not make
+/// use of is not tried out.
+pub(super) fn sanitized(bytes: &[u8], without: bool) -> Result<Option<Vec<u8>>, btf::Error> {
+    if without {
+        return btf::sanitize(bytes, &Capabilities::NONE);
+    }
+    let used = Capabilities::used_by(&Btf::parse(bytes)?);
+    // What could not be tried out is left as it is: the kernel says then what it minds.
+    let takes = |used: bool, probe: fn() -> Answer| !used || !probe().is_no();
+    let mut kernel = Capabilities::ALL;
+    kernel.func = takes(used.func, features::has_btf_func);
+    kernel.func_global = takes(used.func_global, features::has_btf_func_global);
+    kernel.datasec = takes(used.datasec, features::has_btf_datasec);
+    kernel.float = takes(used.float, features::has_btf_float);
+    kernel.decl_tag = takes(used.decl_tag, features::has_btf_decl_tag);
+    kernel.type_tag = takes(used.type_tag, features::has_btf_type_tag);
+    kernel.enum64 = takes(used.enum64, features::has_btf_enum64);
+    kernel.section_names = takes(used.section_names, features::has_btf_section_names);
+    kernel.tag_flags = takes(used.tag_flags, features::has_btf_tag_flags);
+    kernel.layout = takes(used.layout, features::has_btf_layout);
+    kernel.large_counts = takes(used.large_counts, features::has_btf_large_counts);
+    btf::sanitize(bytes, &kernel)
 }

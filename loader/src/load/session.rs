@@ -1,8 +1,8 @@
 //! One load: what has been created so far, and what of it is to go again when something fails.
 
 use super::fallback::Fallback;
-use super::operations;
 use super::{LoadOptions, Loader, Verdict};
+use super::{operations, records};
 use crate::collection::{Collection, LoadedMap, LoadedProgram};
 use crate::relocate::struct_ops::KernelOps;
 use crate::spec::{AttachTarget, Object, ProgramSpec};
@@ -19,6 +19,8 @@ pub(super) struct Session<'s> {
     pub object: Object,
     /// The object's BTF in the kernel.
     pub btf: Option<BtfObj>,
+    /// Whether functions are still functions in it.
+    pub functions_kept: bool,
     /// Why it is not there.
     pub btf_refused: Option<bpf_sys::Error>,
     /// By index in [`Object::maps`]; `None` for what is not created.
@@ -79,6 +81,7 @@ impl<'s> Session<'s> {
             maps: object.maps.iter().map(|_| None).collect(),
             object,
             btf: None,
+            functions_kept: true,
             btf_refused: None,
             struct_ops,
             modules: RefCell::default(),
@@ -113,39 +116,50 @@ impl<'s> Session<'s> {
     fn load_btf(&mut self) -> Result<()> {
         let Some(bytes) = &self.object.btf else { return Ok(()) };
         if !self.known_to_lack(Fallback::Btf) {
-            match BtfObj::load(bytes) {
-                Ok(loaded) => {
+            match self.btf_of(bytes)? {
+                Ok((loaded, functions_kept)) => {
                     self.btf = Some(loaded);
-                    return Ok(());
-                }
-                Err(error) if error.is_errno(bpf_sys::Errno::EPERM) => {
-                    // Not the types are what it minds; the first map or program will say so better.
-                    self.btf_refused = Some(error);
-                    return Ok(());
+                    self.functions_kept = functions_kept;
                 }
                 Err(error) => self.btf_refused = Some(error),
             }
         }
-        let rewritten = super::records::sanitized(bytes)?;
-        match rewritten.map(|bytes| BtfObj::load(&bytes)) {
-            Some(Ok(loaded)) if !self.known_to_lack(Fallback::Btf) => {
-                self.btf = Some(loaded);
-                self.btf_refused = None;
-            }
-            Some(Err(error)) => self.btf_refused = Some(error),
-            _ => {}
-        }
         let needs = self.object.maps.iter().find(|map| map.struct_ops.is_some() && map.autocreate);
-        match (needs, self.btf_refused.take()) {
-            (Some(map), Some(source)) if self.btf.is_none() => Err(Error::Sys {
-                context: format!("load the object's BTF, which the struct_ops map `{}` needs", map.name),
-                source,
-            }),
-            (_, refused) => {
-                self.btf_refused = refused;
-                Ok(())
+        if let Some(map) = needs.filter(|_| self.btf.is_none()) {
+            let context = format!("load the object's BTF, which the struct_ops map `{}` needs", map.name);
+            return Err(match self.btf_refused.take() {
+                Some(source) => Error::Sys { context, source },
+                None => Error::Map { map: map.name.clone(), what: "needs BTF of the object".to_owned() },
+            });
+        }
+        Ok(())
+    }
+
+    /// The types in the kernel, and whether functions are still functions in them.
+    fn btf_of(&self, bytes: &[u8]) -> Result<bpf_sys::Result<(BtfObj, bool)>> {
+        let without = self.known_to_lack(Fallback::BtfKinds);
+        let mut first = None;
+        if !without {
+            match BtfObj::load(bytes) {
+                // Without privileges it is not the types that the kernel minds; the first map or program says so better.
+                Err(error) if !error.is_errno(bpf_sys::Errno::EPERM) => first = Some(error),
+                result => return Ok(result.map(|loaded| (loaded, true))),
             }
         }
+        let rewritten = records::sanitized(bytes, without)
+            .map_err(|source| Error::Btf { place: ".BTF".to_owned(), source })?;
+        Ok(match (rewritten, first) {
+            (None, Some(error)) => Err(error),
+            (rewritten, _) => {
+                let functions_kept = !without && !bpf_sys::features::has_btf_func().is_no();
+                BtfObj::load(rewritten.as_deref().unwrap_or(bytes)).map(|loaded| (loaded, functions_kept))
+            }
+        })
+    }
+
+    /// Whether functions and lines may refer to the object's types in the kernel.
+    pub fn has_function_types(&self) -> bool {
+        self.btf.is_some() && self.functions_kept
     }
 
     /// Programs that options or sections say are to be loaded.
