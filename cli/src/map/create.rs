@@ -2,7 +2,7 @@
 
 use crate::objects::select::{self, Which};
 use crate::objects::{Options, Words, check_pin_path, words::usage};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bpf_sys::map::{MapCreate, MapFlags, MapType};
 use clap::ArgMatches;
 use std::os::fd::AsFd;
@@ -37,7 +37,7 @@ pub fn create(m: &ArgMatches, options: Options) -> Result<u8> {
         } else if words.keyword("flags") {
             map.flags = MapFlags::from_bits_retain(words.number("the flags")?);
         } else if words.keyword("dev") {
-            map.ifindex = device(&words.text("a network device")?)?;
+            map.ifindex = crate::objects::device(&words.text("a network device")?)?;
         } else if words.keyword("inner_map") {
             inner = Some(select::map(&Which::map(&mut words)?)?);
         } else {
@@ -66,13 +66,6 @@ pub fn create(m: &ArgMatches, options: Options) -> Result<u8> {
     let _ = bpf_sys::memlock::ensure();
     map.create()?.pin(&path)?;
     crate::objects::done(options)
-}
-
-fn device(name: &str) -> Result<u32> {
-    let path = std::path::Path::new("/sys/class/net").join(name).join("ifindex");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("no network device `{name}`: cannot read {}", path.display()))?;
-    text.trim().parse().with_context(|| format!("{}: `{}`", path.display(), text.trim()))
 }
 
 /// Pins a map.

@@ -1,6 +1,6 @@
 //! The types of a map's keys and values.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use bpf_sys::btf_obj::BtfObj;
 use bpf_sys::map::MapInfo;
 use btf::{Btf, TypeId};
@@ -20,7 +20,7 @@ impl MapTypes {
     pub fn of(info: &MapInfo) -> Result<Option<MapTypes>> {
         if info.btf_vmlinux_value_type_id != 0 {
             const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-            let bytes = std::fs::read(VMLINUX).with_context(|| format!("cannot read {VMLINUX}"))?;
+            let bytes = std::fs::read(VMLINUX).map_err(|e| anyhow!("cannot read {VMLINUX}: {e}"))?;
             return Ok(Some(MapTypes { bytes, key: None, value: TypeId(info.btf_vmlinux_value_type_id) }));
         }
         if info.btf_id == 0 || info.btf_value_type_id == 0 {

@@ -11,7 +11,7 @@ pub mod words;
 pub use options::Options;
 pub use words::{Usage, Words};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use std::io::{self, BufWriter, StdoutLock, Write, stdout};
 use std::path::Path;
 
@@ -26,6 +26,14 @@ pub fn done(options: Options) -> Result<u8> {
         writeln!(stdout(), "null")?;
     }
     Ok(0)
+}
+
+/// The number of a network device.
+pub fn device(name: &str) -> Result<u32> {
+    let path = std::path::Path::new("/sys/class/net").join(name).join("ifindex");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| anyhow!("there is no network device `{name}`: cannot read {}: {e}", path.display()))?;
+    text.trim().parse().map_err(|_| anyhow!("{}: `{}` is not a number", path.display(), text.trim()))
 }
 
 /// Bytes as pairs of hexadecimal digits, eight and eight, as bpftool prints keys and values.

@@ -7,7 +7,7 @@ use crate::output::jited::Function;
 use crate::output::jsonw::Json;
 use crate::output::xlated::{Line, Show, Xlated};
 use crate::output::{cfg, jited, xlated};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use asm::{Helper, Insn, Names};
 use bpf_sys::btf_obj::BtfObj;
 use bpf_sys::prog::ProgInfo;
@@ -95,7 +95,7 @@ pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
             true => info.jited.clone(),
             false => info.xlated.iter().flat_map(|word| word.to_ne_bytes()).collect(),
         };
-        std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(path, bytes).map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
         return Ok(0);
     }
     let symbols = Symbols::read(&infos);

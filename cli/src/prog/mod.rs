@@ -1,9 +1,13 @@
 //! `tracewell prog`: programs in the kernel, and object files on their way into it.
 
+mod check;
 mod dump;
 mod list;
+mod load;
+mod object;
 mod run;
 mod signature;
+mod stream;
 
 use crate::objects::{Options, options};
 use anyhow::Result;
@@ -43,6 +47,11 @@ pub fn command() -> Command {
             "PROG { data_in FILE | ctx_in FILE } [data_out FILE [data_size_out N]] [ctx_out FILE [ctx_size_out N]] \
              [repeat N]; `-` is standard input or output",
         ))
+        .subcommand(load::command(
+            "load",
+            "Load an object file and pin its first program, or check it, or run it and print what it sends",
+        ))
+        .subcommand(load::command("loadall", "Load an object file and pin all of its programs in a directory"))
         .subcommand(verb("pin", "Keep a program by a name in a BPF file system", "PROG FILE"))
 }
 
@@ -54,6 +63,8 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         "list" => list::main(m, options),
         "dump" => dump::main(m, options),
         "run" => run::run(m, options),
+        "load" => load::main(m, options, false),
+        "loadall" => load::main(m, options, true),
         "pin" => run::pin(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }

@@ -3,7 +3,7 @@
 use crate::objects::select::{self, Which};
 use crate::objects::{Options, Words, check_pin_path, out, words::usage};
 use crate::output::jsonw::Json;
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use bpf_sys::prog::TestRun;
 use clap::ArgMatches;
 use std::io::{self, Read, Write};
@@ -74,9 +74,9 @@ fn read(path: Option<&Path>) -> Result<Vec<u8>> {
     let Some(path) = path else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     if path == Path::new("-") {
-        io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
+        io::stdin().lock().read_to_end(&mut bytes).map_err(|e| anyhow!("cannot read standard input: {e}"))?;
     } else {
-        bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        bytes = super::object::read(path)?;
     }
     Ok(bytes)
 }
@@ -117,7 +117,7 @@ pub fn run(m: &ArgMatches, options: Options) -> Result<u8> {
         match path.as_deref() {
             None => {}
             Some(path) if path != Path::new("-") => {
-                std::fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+                std::fs::write(path, bytes).map_err(|e| anyhow!("cannot write {}: {e}", path.display()))?;
             }
             Some(_) if options.json => j.field_numbers(name, bytes.iter())?,
             Some(_) => dump(&mut text, bytes)?,
