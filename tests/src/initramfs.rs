@@ -30,6 +30,8 @@ pub struct Content<'a> {
     pub workload_dynamic: &'a Path,
     /// Where cargo put the tracer for these test binaries: cargo tells a package's own tests of that path.
     pub tracewell_built: &'a Path,
+    /// The crates' examples by name, static.
+    pub examples: &'a [(String, PathBuf)],
     /// Pages whose commands are tested; they get the same absolute paths.
     pub pages: &'a [PathBuf],
     /// The tests to run.
@@ -73,6 +75,9 @@ pub fn common(content: &Content<'_>) -> Result<Vec<u8>, String> {
     add(&mut archive, "bin/workload", content.workload)?;
     add(&mut archive, "bin/workload-dynamic", content.workload_dynamic)?;
     add_libraries(&mut archive, content.workload_dynamic)?;
+    for (name, path) in content.examples {
+        add(&mut archive, &format!("examples/{name}"), path)?;
+    }
     for name in PROGRAMS {
         let places = [Path::new("/usr/bin").join(name), Path::new("/bin").join(name)];
         let from = places.iter().find(|p| p.exists()).ok_or_else(|| format!("no program {name} here"))?;
@@ -135,7 +140,7 @@ const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/bin:/bin HOME=/root TERM=linux RUST_BACKTRACE=1
 export TRACEWELL_GUEST=1 TRACEWELL_BIN=/bin/tracewell TRACEWELL_WORKLOAD=/bin/workload
-export TRACEWELL_WORKLOAD_DYNAMIC=/bin/workload-dynamic
+export TRACEWELL_WORKLOAD_DYNAMIC=/bin/workload-dynamic TRACEWELL_EXAMPLES=/examples
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev

@@ -147,6 +147,20 @@ pub fn workload_dynamic_path() -> PathBuf {
     program("TRACEWELL_WORKLOAD_DYNAMIC", "workload")
 }
 
+/// One of the crates' examples: static in the guests.
+pub fn example_path(name: &str) -> PathBuf {
+    if let Some(folder) = env::var_os("TRACEWELL_EXAMPLES") {
+        return Path::new(&folder).join(name);
+    }
+    // Started by hand: target/PROFILE/deps/TEST, and examples are in target/PROFILE/examples.
+    let me = env::current_exe().expect("/proc is mounted");
+    let path = me.parent().and_then(Path::parent).map(|folder| folder.join("examples").join(name));
+    match path {
+        Some(path) if path.exists() => path,
+        _ => panic!("{name} is not built: cargo build --workspace --examples, or set TRACEWELL_EXAMPLES"),
+    }
+}
+
 /// What a tracer printed and how it ended.
 #[derive(Debug, Clone)]
 pub struct Output {

@@ -254,6 +254,9 @@ fn run_here(
     command.env("TRACEWELL_BIN", programs.host.program("tracewell")?);
     command.env("TRACEWELL_WORKLOAD", programs.guest.program("workload")?);
     command.env("TRACEWELL_WORKLOAD_DYNAMIC", programs.host.program("workload")?);
+    if let Some(folder) = programs.examples.programs.first().and_then(|(_, path)| path.parent()) {
+        command.env("TRACEWELL_EXAMPLES", folder);
+    }
     // One pipe for both, so that lines stay in their order.
     let (mut reader, writer) = std::io::pipe().map_err(|e| format!("pipe: {e}"))?;
     let copy = writer.try_clone().map_err(|e| format!("pipe: {e}"))?;
@@ -301,6 +304,8 @@ struct Programs {
     guest: Built,
     host: Built,
     release: Option<Built>,
+    /// The crates' examples, static: for the guests, and for here as well.
+    examples: Built,
 }
 
 fn programs(root: &Path, quick: bool) -> Result<Programs, String> {
@@ -316,7 +321,9 @@ fn programs(root: &Path, quick: bool) -> Result<Programs, String> {
             &["build", "-p", "tracewell", "--quiet", "--bin", "tracewell"],
         )?)
     };
-    Ok(Programs { guest, host, release })
+    let args = ["build", "--quiet", "-p", "tracewell-loader", "-p", "tracewell-probes", "--examples"];
+    let examples = build::cargo(root, Mode::Guest, &args)?;
+    Ok(Programs { guest, host, release, examples })
 }
 
 fn archive(root: &Path, programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>, String> {
@@ -330,6 +337,7 @@ fn archive(root: &Path, programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>
         tracewell_built: programs.guest.program("tracewell")?,
         workload: programs.guest.program("workload")?,
         workload_dynamic: programs.host.program("workload")?,
+        examples: &programs.examples.programs,
         pages: &pages,
         suites,
         suite_seconds: SUITE_SECONDS,
