@@ -90,7 +90,7 @@ const CASES: &[Case] = &[
             b.jeq_imm(R0, 0, out).load(Size::DW, R1, R0, 4).bind(out).mov_imm(R0, 0).exit();
         },
         7,
-        ("8 bytes at offset 4 of 8 bytes", "compare the index"),
+        ("8 bytes at offset 4, where there are 8 bytes", "compare the index"),
     ),
     case(
         "unlimited_index",

@@ -9,7 +9,7 @@ use crate::spec::{AttachTarget, MapKind, ProgramSpec};
 use crate::verifier::{self, VerifierError};
 use crate::{Error, Result};
 use bpf_sys::Errno;
-use bpf_sys::features;
+use bpf_sys::features::{self, Capability};
 use bpf_sys::prog::{AttachType, Prog, ProgLoad, ProgLoadError, Records};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -145,6 +145,15 @@ impl Session<'_> {
             };
             return Error::Verifier(Box::new(VerifierError::new(&facts, &refused)));
         }
+        let privileged = features::has_capability(Capability::SysAdmin).is_yes();
+        let context = if refused.errno == Errno::EPERM && privileged {
+            format!(
+                "{context} was refused though this process has CAP_SYS_ADMIN: the kernel's lockdown mode \
+                 (/sys/kernel/security/lockdown), a security policy or a container may forbid it"
+            )
+        } else {
+            context
+        };
         let source = match unsupported(spec, &refused) {
             Some(unsupported) => unsupported,
             None => bpf_sys::Error::ProgLoad(refused),

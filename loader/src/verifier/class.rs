@@ -206,9 +206,9 @@ fn memory(case: &Case<'_>) -> Option<Finding> {
     if case.says("invalid access to map value") || case.says("invalid access to memory") {
         let size = case.number("value_size=").or_else(|| case.number("mem_size="));
         let (off, len) = (case.number("off=").unwrap_or(0), case.number("size=").unwrap_or(0));
-        let have = size.map_or(String::new(), |size| format!(" of {size}"));
+        let have = size.map_or(String::new(), |size| format!(", where there are {size} bytes"));
         return Some(Finding::new(
-            format!("{len} bytes at offset {off}{have} bytes may be accessed"),
+            format!("an access of {len} bytes at offset {off}{have}"),
             "compare the index with the number of elements before the access, also with its lower limit where it is \
              signed",
         ));
@@ -268,7 +268,8 @@ fn stack(case: &Case<'_>) -> Option<Finding> {
             "clear the variable first (`= {}` leaves padding alone: use __builtin_memset), or pass its exact size",
         ));
     }
-    if case.says("invalid write to stack")
+    if case.says("write to stack")
+        || case.says("read from stack")
         || case.says("invalid stack ")
         || case.says("variable stack access")
     {
@@ -387,6 +388,12 @@ fn whole_program(case: &Case<'_>) -> Option<Finding> {
         return Some(Finding::new(
             "this type of program may return only certain values",
             "return one of those that the kernel names, on every path",
+        ));
+    }
+    if case.says("failed to find the address for kernel symbol") {
+        return Some(Finding::new(
+            "the kernel has the variable's type but not its address: it was built without CONFIG_KALLSYMS_ALL",
+            "declare the variable __weak and ask whether it is there, or take a kernel that lists its variables",
         ));
     }
     if case.says("last insn is not an exit") || case.says("jump out of range") {

@@ -106,6 +106,8 @@ fn kind(line: &str) -> Kind<'_> {
         "Unrecognized arg#",
         "arg#",
         "insn ",
+        "cur state:",
+        "old state:",
     ];
     // `R0=inv0 R10=fp0` is a state, `R0 invalid mem access` are words.
     let state = line.trim_start().strip_prefix('R').is_some_and(|rest| {
