@@ -53,6 +53,7 @@ pub fn tracewell(purpose: For) -> Command {
         .subcommand(crate::prog::command())
         .subcommand(crate::map::command())
         .subcommand(crate::link::command())
+        .subcommand(crate::btf::command())
         .subcommand(
             Command::new("completions")
                 .about("Print the completions for a shell")

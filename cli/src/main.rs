@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod btf;
 mod clock;
 mod feature;
 mod funccount;
@@ -86,6 +87,7 @@ fn dispatch(name: &std::ffi::OsStr, argv: impl Iterator<Item = OsString>) -> Res
         "prog" => return prog::main(m, before),
         "map" => return map::main(m, before),
         "link" => return link::main(m, before),
+        "btf" => return btf::main(m, before),
         _ => {}
     }
     let out = &mut stdout().lock();

@@ -1,6 +1,7 @@
 //! What the tools print, as pure functions of plain data: nothing here asks the kernel, the clock or the
 //! terminal anything, so every format is tested on made-up rows.
 
+pub mod btf;
 pub mod cfg;
 pub mod csv;
 pub mod element;
