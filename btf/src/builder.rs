@@ -329,8 +329,9 @@ impl Builder {
             let strings = &mut self.strings;
             let own = btf.strings.len() - btf.strings.own().len();
             let name = |offset: u32| match btf.strings.get(offset) {
-                Some(text) if offset as usize >= own => strings.offset(text.as_bytes()),
-                _ => offset,
+                _ if (offset as usize) < own => offset,
+                Some(text) => strings.offset(text.as_bytes()),
+                None => 0,
             };
             if let Some(record) = rewritten(record, self.endian, ty, name) {
                 self.offsets.push(self.types.len() as u32);

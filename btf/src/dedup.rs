@@ -86,10 +86,9 @@ impl Builder {
             let start = all.len();
             for (at, word) in words(record, self.endian).enumerate() {
                 all.push(match role(kind, at)? {
-                    Role::Name => *names.entry(word).or_insert_with(|| match self.strings.get(word) {
-                        Some(text) => strings.offset(text),
-                        None => word,
-                    }),
+                    Role::Name => {
+                        *names.entry(word).or_insert_with(|| self.strings.moved(word, &mut strings))
+                    }
                     Role::Type if (self.first_id..next_id).contains(&word) => {
                         types.graph.edge(at as u32, word - self.first_id);
                         REFERENCE
@@ -138,12 +137,8 @@ impl Builder {
         for place in places {
             let Some(record) = self.range(*place).and_then(|range| self.types.get(range)) else { continue };
             let ty = |id: u32| new_ids.get(id as usize).map_or(id, |id| id.0);
-            let name = |offset| {
-                *names.entry(offset).or_insert_with(|| match self.strings.get(offset) {
-                    Some(text) => strings.offset(text),
-                    None => offset,
-                })
-            };
+            let name =
+                |offset| *names.entry(offset).or_insert_with(|| self.strings.moved(offset, &mut strings));
             offsets.push(types.len() as u32);
             types.extend(rewritten(record, self.endian, ty, name).unwrap_or_default());
         }

@@ -284,7 +284,11 @@ impl Rewriter<'_, '_> {
 
     /// What becomes of a name at this place of a record.
     fn name(&mut self, kind: Kind, id: TypeId, at: usize, offset: u32, record: &[u8]) -> u32 {
-        let text = self.btf.string(offset).unwrap_or("");
+        // Where there is no string, none is meant.
+        let (text, offset) = match self.btf.string(offset) {
+            Some("") | None => ("", 0),
+            Some(text) => (text, offset),
+        };
         let checked = at >= 3
             || matches!(kind, Kind::Struct | Kind::Union | Kind::Enum | Kind::Enum64)
             || matches!(kind, Kind::Fwd | Kind::Typedef | Kind::Func | Kind::Var);

@@ -32,10 +32,19 @@ impl StringTable {
         &self.bytes
     }
 
-    /// The string at this offset, without what is behind its zero byte; `None` for the base's.
-    pub fn get(&self, offset: u32) -> Option<&[u8]> {
+    /// The string at this offset; `None` where there is none, and for the base's.
+    fn get(&self, offset: u32) -> Option<&str> {
         let rest = self.bytes.get(offset.checked_sub(self.base)? as usize..)?;
-        rest.split(|byte| *byte == 0).next()
+        std::str::from_utf8(rest.split(|byte| *byte == 0).next()?).ok()
+    }
+
+    /// The offset in `to` of the string at this offset here: the base's stay, and what is none becomes the empty one.
+    pub fn moved(&self, offset: u32, to: &mut StringTable) -> u32 {
+        match self.get(offset) {
+            Some(text) => to.offset(text.as_bytes()),
+            None if offset < self.base => offset,
+            None => 0,
+        }
     }
 
     /// Offset of the string, which is added where it is not there yet.

@@ -5,7 +5,7 @@ mod exercise;
 
 use btf::*;
 use common::*;
-use exercise::exercise;
+use exercise::{bytes, ext};
 use proptest::prelude::*;
 use std::sync::OnceLock;
 
@@ -65,16 +65,35 @@ fn real_prefix() -> &'static [u8] {
     })
 }
 
+/// Types and `.BTF.ext` as the body takes them, with `more` bytes in each record than are known.
+fn notes(more: u32) -> Vec<u8> {
+    let types = every_kind(Endian::Little);
+    let mut out = (types.len() as u16).to_le_bytes().to_vec();
+    out.extend(types);
+    let part = |words: u32| {
+        let mut part = vec![4 * words + more];
+        for count in [1, 2] {
+            part.extend([1, count]);
+            part.extend(vec![1; (count * (words + more / 4)) as usize]);
+        }
+        part
+    };
+    let parts = [part(2), part(4), part(4)];
+    let lens = parts.each_ref().map(|part| 4 * part.len() as u32);
+    let header = [0x0001_eb9f, 32, 0, lens[0], lens[0], lens[1], lens[0] + lens[1], lens[2]];
+    for word in header.iter().chain(parts.iter().flatten()) {
+        out.extend(word.to_le_bytes());
+    }
+    out
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_graph_of_types(data in synthetic()) {
-        let btf = Btf::parse(&data).expect("well-formed records");
-        exercise(&btf);
-        if let Ok(split) = Btf::parse_split(&data, &btf) {
-            exercise(&split);
-        }
+        Btf::parse(&data).expect("well-formed records");
+        bytes(&data);
     }
 
     #[test]
@@ -84,20 +103,31 @@ proptest! {
             let at = at.index(data.len());
             data[at] = byte;
         }
-        if let Ok(btf) = Btf::parse(&data) {
-            exercise(&btf);
-        }
+        bytes(&data);
     }
 
     #[test]
-    fn damaged_headers(head in prop::collection::vec(any::<u8>(), 0..24), cut in any::<prop::sample::Index>()) {
+    fn damaged_headers(head in prop::collection::vec(any::<u8>(), 0..28), cut in any::<prop::sample::Index>()) {
         let mut data = every_kind(Endian::Big);
         for (place, byte) in data.iter_mut().skip(4).zip(head) {
             *place = byte;
         }
         data.truncate(cut.index(data.len() + 1));
-        if let Ok(btf) = Btf::parse(&data) {
-            exercise(&btf);
+        bytes(&data);
+    }
+
+    #[test]
+    fn damaged_notes(hits in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..40), 0..6), more in 0_u32..3) {
+        let mut data = notes(4 * more);
+        for (at, byte) in hits {
+            let at = at.index(data.len());
+            data[at] = byte;
         }
+        ext(&data);
+    }
+
+    #[test]
+    fn any_notes(data in prop::collection::vec(any::<u8>(), 0..200)) {
+        ext(&data);
     }
 }

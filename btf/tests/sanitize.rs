@@ -80,7 +80,8 @@ fn the_first_kernel_with_types() {
 
 #[test]
 fn one_thing_missing() {
-    let cases: [(&str, fn(&mut Capabilities)); 9] = [
+    type Take = fn(&mut Capabilities);
+    let cases: [(&str, Take); 9] = [
         ("func", |c| c.func = false),
         ("func_global", |c| c.func_global = false),
         ("datasec", |c| c.datasec = false),

@@ -84,6 +84,55 @@ fn btf_front(full: &[u8], wanted: usize) -> Option<Vec<u8>> {
     })
 }
 
+/// Every kind of type, deduplicated or not, in a byte order.
+fn btf_kinds(endian: btf::Endian) -> btf::Builder {
+    use btf::{Builder, IntEncoding, Kind, Linkage, NewMember, SectionVar, TypeId};
+    let mut b = Builder::new(endian);
+    let int = b.int("int", 4, IntEncoding { bits: 32, offset: 0, signed: true, char: false, bool: false });
+    for name in ["s", "t", "s"] {
+        let this = TypeId(b.next_id().0 + 1);
+        let ptr = b.ptr(this);
+        let member =
+            |name, type_id, bit_offset, bitfield_size| NewMember { name, type_id, bit_offset, bitfield_size };
+        b.composite(Kind::Struct, name, 16, &[member("next", ptr, 0, None), member("low", int, 64, Some(3))]);
+        let array = b.array(this, int, 3);
+        b.composite(Kind::Union, "", 48, &[member("", array, 0, None), member("x", int, 0, None)]);
+        b.fwd(name, false);
+    }
+    b.enumeration("e", 4, true, &[("A", -1), ("B", 1)]);
+    b.enumeration("w", 8, false, &[("C", 1 << 40)]);
+    b.fwd("u", true);
+    let float = b.float("double", 8);
+    let tag = b.type_tag("user", float);
+    let constant = b.modifier(Kind::Const, tag);
+    let restrict = b.modifier(Kind::Restrict, constant);
+    let volatile = b.modifier(Kind::Volatile, restrict);
+    let typedef = b.typedef("t_t", volatile);
+    let proto = b.func_proto(int, &[("a", typedef), ("", int), ("", TypeId(0))]);
+    let func = b.func("f", proto, Linkage::Extern);
+    let var = b.var("v", typedef, Linkage::Global);
+    let place = |type_id| SectionVar { type_id, offset: 0, size: 8 };
+    b.datasec(".data", 8, &[place(var)]);
+    b.datasec("?.ksyms", 0, &[place(func), place(var)]);
+    b.decl_tag("tag", func, 0);
+    b
+}
+
+/// Types and `.BTF.ext` as its target takes them; records of so many words more than are known.
+fn btf_ext(types: &[u8], more: u32) -> Option<Vec<u8>> {
+    let mut out = u16::try_from(types.len()).ok()?.to_le_bytes().to_vec();
+    out.extend(types);
+    let part = |words: u32| {
+        let section = |count: u32| [vec![1, count], vec![1; (count * (words + more)) as usize]].concat();
+        [vec![4 * (words + more)], section(1), section(2)].concat()
+    };
+    let parts = [part(2), part(4), part(4)];
+    let lens = parts.each_ref().map(|part| 4 * part.len() as u32);
+    let header = [0x0001_eb9f, 32, 0, lens[0], lens[0], lens[1], lens[0] + lens[1], lens[2]];
+    header.iter().chain(parts.iter().flatten()).for_each(|word| out.extend(word.to_le_bytes()));
+    Some(out)
+}
+
 trait LastZero {
     fn rposition_of_zero(self) -> Option<usize>;
 }
@@ -288,6 +337,16 @@ fn main() -> io::Result<()> {
     }
     small.extend(b"\0int\0s\0");
     c.put("btf", "small", &small)?;
+    for (name, endian) in [("little", btf::Endian::Little), ("big", btf::Endian::Big)] {
+        let kinds = btf_kinds(endian);
+        c.put("btf", &format!("kinds-{name}"), &kinds.finish())?;
+        c.put("btf", &format!("layout-{name}"), &kinds.finish_with_layout())?;
+        for more in [0, 3] {
+            if let Some(ext) = btf_ext(&kinds.finish(), more) {
+                c.put("btf_ext", &format!("records-{name}-{more}"), &ext)?;
+            }
+        }
+    }
 
     let all = instructions();
     for target in ["decode", "disassembler"] {
