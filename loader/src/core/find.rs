@@ -139,6 +139,7 @@ impl<'l, 't> Walk<'_, '_, 'l, 't> {
         wanted: TypeId,
     ) -> Result<Option<TypeId>, Miss> {
         self.deeper()?;
+        let mut wrong = None;
         for (member, index) in composite.members().zip(0..) {
             self.left = self.left.checked_sub(1).ok_or_else(|| {
                 Miss::Damaged("the target's type has too many members to be searched".to_owned())
@@ -150,10 +151,15 @@ impl<'l, 't> Walk<'_, '_, 'l, 't> {
                     continue;
                 }
                 spec.advance(u64::from(member.bit_offset))?;
-                if let Some(found) = self.member(spec, inner, &ty, name, wanted)? {
-                    return Ok(Some(found));
+                let raw = self.raw;
+                match self.member(spec, inner, &ty, name, wanted) {
+                    Ok(Some(found)) => return Ok(Some(found)),
+                    Ok(None) => {}
+                    // Another anonymous member may have it in the right type: no C, but a struct all the same.
+                    Err(Miss::Lacks(what)) => wrong = Some(what),
+                    Err(error) => return Err(error),
                 }
-                spec.bit_offset = before;
+                (self.raw, spec.bit_offset) = (raw, before);
             } else if member.name == name {
                 if !self.compare.fields(wanted, member.type_id)? {
                     let local = type_words(self.local.btf, wanted);
@@ -169,7 +175,7 @@ impl<'l, 't> Walk<'_, '_, 'l, 't> {
             }
         }
         self.raw -= 1;
-        Ok(None)
+        wrong.map_or(Ok(None), |what| Err(Miss::Lacks(what)))
     }
 }
 

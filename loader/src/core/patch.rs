@@ -69,11 +69,7 @@ pub(crate) fn patch(insns: &mut [Insn], at: usize, change: &Change) -> Result<Pa
             if insn.opcode & SOURCE != 0 {
                 return Err("arithmetic between registers has no place for a value".to_owned());
             }
-            // Sign-extended or not: 32-bit arithmetic does not, and an unsigned enumerator may stand in either.
-            let zero_extended = u64::from(insn.imm as u32);
-            if change.expect != Some(zero_extended) {
-                check(insn.imm as u64, "immediate value")?;
-            }
+            check(insn.imm as u64, "immediate value")?;
             let value = change.value;
             if i32::try_from(value as i64).is_err() && u32::try_from(value).is_err() {
                 return Err(format!("the value {value:#x} does not fit into the 32 bits of the instruction"));

@@ -120,14 +120,15 @@ fn field(kind: CoreReloKind, spec: &Spec<'_, '_>) -> Result<Side, String> {
         }
         FieldLshiftU64 => {
             // What is loaded lies in the lower bytes of a register, whatever the byte order; the field in the upper bits
-            // of it or in the lower ones. Nonsense for fields of more than 64 bits, as with other loaders.
+            // of it or in the lower ones. For fields of more than 64 bits the number means nothing; it is libbpf's.
             let within = bit_offset.wrapping_sub(start.wrapping_mul(8));
-            side.value = match btf.endian() {
+            let shift = match btf.endian() {
                 Endian::Little => 64_u64.wrapping_sub(within.wrapping_add(bits)),
                 Endian::Big => 8_u64.wrapping_sub(size).wrapping_mul(8).wrapping_add(within),
             };
+            side.value = u64::from(shift as u32);
         }
-        _ => (side.value, side.checked) = (64_u64.wrapping_sub(bits), true),
+        _ => (side.value, side.checked) = (u64::from(64_u64.wrapping_sub(bits) as u32), true),
     }
     Ok(side)
 }
