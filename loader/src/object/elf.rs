@@ -6,6 +6,7 @@ use object::elf::{FileHeader32, FileHeader64};
 use object::endian::Endianness;
 use object::read::elf::{FileHeader, Rel as _, SectionHeader, Sym};
 use object::{elf, read};
+use std::collections::HashMap;
 
 /// `R_BPF_64_64`: a 64-bit immediate load of an address.
 pub const R_BPF_64_64: u32 = 1;
@@ -129,6 +130,8 @@ pub struct Elf<'d> {
     pub symbols: Vec<Symbol<'d>>,
     /// Relocation entries by the index of the section they are for, in the file's order.
     pub relocations: Vec<Vec<Rel>>,
+    /// Sections by name; of several with one name the first.
+    by_name: HashMap<&'d str, usize>,
 }
 
 fn damaged(what: impl std::fmt::Display) -> Error {
@@ -194,9 +197,19 @@ impl<'d> Elf<'d> {
         if table.is_empty() {
             return Err(damaged("there is no table of sections"));
         }
+        let names = header.shstrndx(endian, bytes).ok().and_then(|index| {
+            let index = read::SectionIndex(index as usize);
+            table.section(index).ok()?.data(endian, bytes).ok()
+        });
         let mut sections = Vec::with_capacity(table.len());
+        let mut left = bytes.len();
         for (index, section) in table.enumerate() {
-            sections.push(read_section(&table, bytes, endian, index.0, section)?);
+            let section = read_section(names.unwrap_or_default(), bytes, endian, index.0, section)?;
+            // What is copied of the file cannot take more memory than the file.
+            left = left.checked_sub(section.data.len()).ok_or_else(|| {
+                damaged(format_args!("section {index} (`{}`) overlaps with others", section.name))
+            })?;
+            sections.push(section);
         }
         let symbols = read_symbols(&table, bytes, endian)?;
         let mut relocations = vec![Vec::new(); sections.len()];
@@ -226,13 +239,18 @@ impl<'d> Elf<'d> {
                 kind: rel.r_type(endian).0,
             }));
         }
+        let mut by_name = HashMap::with_capacity(sections.len());
+        for (index, section) in sections.iter().enumerate().skip(1) {
+            by_name.entry(section.name).or_insert(index);
+        }
         let endian = if endian == Endianness::Big { Endian::Big } else { Endian::Little };
-        Ok(Elf { endian, sections, symbols, relocations })
+        Ok(Elf { endian, sections, symbols, relocations, by_name })
     }
 
     /// The section of this name and its index.
     pub fn section(&self, name: &str) -> Option<(usize, &Section<'d>)> {
-        self.sections.iter().enumerate().skip(1).find(|(_, section)| section.name == name)
+        let index = *self.by_name.get(name)?;
+        Some((index, self.sections.get(index)?))
     }
 
     /// The section with this index, if there is one that symbols may lie in.
@@ -280,24 +298,32 @@ fn bad_section(name: &str, error: impl std::fmt::Display) -> Error {
     Error::Section { section: name.to_owned(), offset: 0, what }
 }
 
-fn text<'d>(bytes: &'d [u8], of: &str, index: usize) -> Result<&'d str> {
+/// Longest name in bytes; the kernel's longest has 512, and names that Rust compilers make can be longer.
+pub const MAX_NAME: usize = 4096;
+
+/// The name at an offset of a string table.
+fn name_at<'d>(strings: &'d [u8], offset: u32, of: &str, index: usize) -> Result<&'d str> {
+    if offset == 0 {
+        return Ok("");
+    }
+    let rest = strings.get(offset as usize..).unwrap_or_default();
+    let rest = rest.get(..MAX_NAME).unwrap_or(rest);
+    let Some(end) = rest.iter().position(|byte| *byte == 0) else {
+        let what = format_args!("the name of {of} {index} at {offset:#x} of the names has no end");
+        return Err(damaged(what));
+    };
+    let bytes = rest.get(..end).unwrap_or_default();
     std::str::from_utf8(bytes).map_err(|_| damaged(format_args!("the name of {of} {index} is not UTF-8")))
 }
 
 fn read_section<'d>(
-    table: &Table<'d>,
+    names: &'d [u8],
     bytes: &'d [u8],
     endian: Endianness,
     index: usize,
     section: &'d elf::SectionHeader64<Endianness>,
 ) -> Result<Section<'d>> {
-    let name = match section.sh_name(endian) {
-        0 => "",
-        _ => {
-            let name = table.section_name(endian, section);
-            text(name.map_err(|error| damaged(format_args!("section {index}: {error}")))?, "section", index)?
-        }
-    };
+    let name = name_at(names, section.sh_name(endian), "section", index)?;
     let data = match section.file_range(endian) {
         None => &[],
         Some((offset, size)) => {
@@ -323,19 +349,11 @@ fn read_section<'d>(
 fn read_symbols<'d>(table: &Table<'d>, bytes: &'d [u8], endian: Endianness) -> Result<Vec<Symbol<'d>>> {
     let symbols =
         table.symbols(endian, bytes, elf::SHT_SYMTAB).map_err(|error| bad_section(".symtab", error))?;
+    let strings = table.section(symbols.string_section()).ok();
+    let names = strings.and_then(|section| section.data(endian, bytes).ok()).unwrap_or_default();
     let mut list = Vec::with_capacity(symbols.len());
     for (index, symbol) in symbols.iter().enumerate() {
-        let name = match symbol.st_name(endian) {
-            0 => "",
-            _ => {
-                let name = symbol.name(endian, symbols.strings());
-                text(
-                    name.map_err(|error| damaged(format_args!("symbol {index}: {error}")))?,
-                    "symbol",
-                    index,
-                )?
-            }
-        };
+        let name = name_at(names, symbol.st_name(endian), "symbol", index)?;
         let number = u32::from(symbol.st_shndx(endian).0);
         let section = if number == u32::from(elf::SHN_XINDEX.0) {
             symbols.shndx(endian, read::SymbolIndex(index)).unwrap_or(0) as usize

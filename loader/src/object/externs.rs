@@ -42,12 +42,18 @@ impl Externs {
                 }
             };
         };
+        let mut places = HashMap::new();
+        for datasec in &types.datasecs {
+            for var in &datasec.vars {
+                places.entry(var.id).or_insert((datasec.name, *var));
+            }
+        }
         let mut found = Vec::new();
         for (index, symbol) in undefined {
             let entry = Extern {
                 name: symbol.name.to_owned(),
                 weak: symbol.bind == object::elf::STB_WEAK,
-                kind: kind(types, symbol.name)?,
+                kind: kind(types, &places, symbol.name)?,
                 resolution: None,
             };
             found.push((index, entry));
@@ -61,8 +67,9 @@ impl Externs {
                     *offset = start;
                     start.checked_add(*size)
                 });
-                externs.kconfig_size =
-                    end.ok_or_else(|| bad(&entry.name, "the configuration values take more than 4 GiB"))?;
+                externs.kconfig_size = end.filter(|end| *end <= MAX_VALUES).ok_or_else(|| {
+                    bad(&entry.name, format!("the configuration values take more than {MAX_VALUES} bytes"))
+                })?;
             }
             externs.by_symbol.insert(index, externs.list.len());
             externs.list.push(entry);
@@ -133,17 +140,13 @@ fn order<'e>(types: &Types<'_>, entry: &'e Extern) -> (bool, u32, u32, &'e str) 
     }
 }
 
-fn kind(types: &Types<'_>, name: &str) -> Result<ExternKind> {
+fn kind(types: &Types<'_>, places: &HashMap<TypeId, (&str, Var<'_>)>, name: &str) -> Result<ExternKind> {
     let id = types.externs.get(name).copied().ok_or_else(|| {
         let what = "nothing defines it and the types do not declare it; declare it `extern … __ksym` (kernel symbol) \
                     or `extern … __kconfig`, or define it";
         bad(name, what)
     })?;
-    let place = types.datasecs.iter().find_map(|datasec| {
-        let var = datasec.vars.iter().find(|var| var.id == id)?;
-        Some((datasec.name, *var))
-    });
-    match place {
+    match places.get(&id).copied() {
         Some((KCONFIG, var)) => kconfig(types, name, var),
         Some((KSYMS, var)) if var.function => Ok(ExternKind::Kfunc(var.id)),
         Some((KSYMS, var)) => match types.btf.resolve(var.type_id) {
@@ -174,3 +177,5 @@ fn kconfig(types: &Types<'_>, name: &str, var: Var<'_>) -> Result<ExternKind> {
 
 /// Longest configuration value in bytes; the kernel's configuration lines end long before.
 const MAX_VALUE: u32 = 1 << 16;
+/// Most bytes of all configuration values.
+const MAX_VALUES: u32 = 1 << 24;

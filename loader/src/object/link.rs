@@ -11,7 +11,7 @@ use crate::{Error, Result};
 use asm::Insn;
 use bpf_sys::prog::ProgFlags;
 
-/// Most instruction words, lines and relocations of all programs together. The kernel takes a million words a program;
+/// Most instruction words, lines, relocations and words of names of all programs together. The kernel takes a million words a program;
 /// a damaged file, in which many programs call everything, must not take all memory.
 const MOST: usize = 1 << 22;
 
@@ -25,6 +25,8 @@ pub struct Linker<'a, 'd> {
     relocs: Vec<SectionRelocs>,
     /// Where the program that is being linked has each function.
     placed: Vec<Option<usize>>,
+    /// Which ones it has.
+    touched: Vec<usize>,
     /// What is left of [`MOST`].
     budget: usize,
 }
@@ -49,7 +51,17 @@ impl<'a, 'd> Linker<'a, 'd> {
     ) -> Result<Linker<'a, 'd>> {
         let relocs = SectionRelocs::collect(elf)?;
         let placed = vec![None; functions.list.len()];
-        Ok(Linker { elf, functions, notes, types, resolver, relocs, placed, budget: MOST })
+        Ok(Linker {
+            elf,
+            functions,
+            notes,
+            types,
+            resolver,
+            relocs,
+            placed,
+            touched: Vec::new(),
+            budget: MOST,
+        })
     }
 
     /// Links the program that is this function.
@@ -59,7 +71,11 @@ impl<'a, 'd> Linker<'a, 'd> {
             return Err(Error::Elf { what: format!("there is no function {index}") });
         };
         let mut program = self.spec(func);
-        self.placed.fill(None);
+        for index in self.touched.drain(..) {
+            if let Some(place) = self.placed.get_mut(index) {
+                *place = None;
+            }
+        }
         self.append(&mut program, index, func)?;
         self.follow(&mut program, index, func)?;
         if let Some(callback) = self.exception_callback(&program, func)?
@@ -102,23 +118,17 @@ impl<'a, 'd> Linker<'a, 'd> {
         let start = program.insns.len();
         if let Some(place) = self.placed.get_mut(index) {
             *place = Some(start);
+            self.touched.push(index);
         }
         let Some(notes) = self.notes.get(func.section) else { return Ok(()) };
         let (lines, core) = (notes.lines(func.start, func.len), notes.core(func.start, func.len));
         let relocs =
             self.relocs.get(func.section).map_or(0, |relocs| relocs.within(func.start, func.len).len());
-        let needed = func.len + lines.len() + core.len() + relocs;
-        self.budget = self.budget.checked_sub(needed).ok_or_else(|| Error::Program {
-            program: program.name.clone(),
-            insn: None,
-            what: format!(
-                "the object's programs have more than {MOST} instructions, lines and relocations in all"
-            ),
-        })?;
+        self.spend(program, func.len + lines.len() + core.len() + relocs + func.name.len() / 8)?;
         program.insns.extend(func.insns(self.elf.endian));
         // Offsets of records are bytes of the section.
         let place = |offset: u32| (offset / 8) as usize - func.start + start;
-        let info = notes.funcs(func.start, func.len).iter().find(|info| place(info.insn_off) == start);
+        let info = notes.funcs(func.start, func.len).first().filter(|info| place(info.insn_off) == start);
         program.funcs.push(FuncSpec {
             name: func.name.to_owned(),
             insn: start,
@@ -138,6 +148,7 @@ impl<'a, 'd> Linker<'a, 'd> {
                 what: "the path of its CO-RE relocation is not in the types' strings; compile it again"
                     .to_owned(),
             })?;
+            self.spend(program, access.len() / 8)?;
             program.core.push(CoreRelo {
                 insn: place(relo.insn_off),
                 kind: relo.kind,
@@ -145,6 +156,18 @@ impl<'a, 'd> Linker<'a, 'd> {
                 access: access.to_owned(),
             });
         }
+        Ok(())
+    }
+
+    /// Takes from what all programs together may have.
+    fn spend(&mut self, program: &ProgramSpec, words: usize) -> Result<()> {
+        self.budget = self.budget.checked_sub(words).ok_or_else(|| Error::Program {
+            program: program.name.clone(),
+            insn: None,
+            what: format!(
+                "the object's programs have more than {MOST} instructions, lines and relocations in all; split it"
+            ),
+        })?;
         Ok(())
     }
 
@@ -214,11 +237,8 @@ impl<'a, 'd> Linker<'a, 'd> {
         let Some(types) = self.types else { return Ok(None) };
         let id = program.funcs.first().and_then(|func| func.type_id);
         let Some(id) = id.or_else(|| types.functions.get(func.name).copied()) else { return Ok(None) };
-        let mut names = types
-            .tags
-            .iter()
-            .filter(|(on, _)| *on == id)
-            .filter_map(|(_, tag)| tag.strip_prefix("exception_callback:"));
+        let tags = types.tags.get(&id).map_or(&[][..], Vec::as_slice);
+        let mut names = tags.iter().filter_map(|tag| tag.strip_prefix("exception_callback:"));
         let Some(name) = names.next() else { return Ok(None) };
         let bad = |what: String| Error::Program { program: program.name.clone(), insn: None, what };
         if let Some(other) = names.next() {

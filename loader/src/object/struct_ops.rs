@@ -8,7 +8,8 @@ use crate::spec::{AttachTarget, MapKind, MapSpec, ProgramSpec, StructOps};
 use crate::{Error, Result};
 use bpf_sys::map::{MapFlags, MapType};
 use bpf_sys::prog::ProgType;
-use btf::Kind;
+use btf::{Kind, TypeId};
+use std::collections::HashMap;
 
 /// Name of a struct_ops section: whether its maps are created unless asked otherwise, and whether a link attaches them.
 fn section_kind(section: &Section<'_>) -> Option<(bool, bool)> {
@@ -36,6 +37,7 @@ pub fn collect(maps: &mut Maps, elf: &Elf<'_>, types: Option<&Types<'_>>) -> Res
                 what: what.to_owned(),
             });
         };
+        let mut end = 0;
         for var in &datasec.vars {
             let bad = |what: &str| Err(Error::Map { map: var.name.to_owned(), what: what.to_owned() });
             let resolved = types.btf.resolve(var.type_id);
@@ -45,6 +47,10 @@ pub fn collect(maps: &mut Maps, elf: &Elf<'_>, types: Option<&Types<'_>>) -> Res
             if ty.name().is_empty() {
                 return bad("the struct has no name, by which the kernel would know it");
             }
+            if var.offset < end {
+                return bad("overlaps with another variable; the types are damaged, compile it again");
+            }
+            end = var.offset.saturating_add(var.size);
             let start = var.offset as usize;
             let Some(data) = section.data.get(start..start.saturating_add(var.size as usize)) else {
                 return bad("goes past the end of its section; the file is damaged, compile it again");
@@ -74,6 +80,7 @@ pub fn link(
     functions: &Functions<'_>,
     types: Option<&Types<'_>>,
 ) -> Result<()> {
+    let mut members: HashMap<TypeId, HashMap<u32, &str>> = HashMap::new();
     for (section, entry) in elf.sections.iter().enumerate() {
         let Some(types) = types.filter(|_| section_kind(entry).is_some()) else {
             continue;
@@ -96,9 +103,11 @@ pub fn link(
             };
             let offset = u32::try_from(rel.offset - u64::from(var.offset)).unwrap_or(u32::MAX);
             let Some(ops) = &mut map.struct_ops else { continue };
-            let member = types.btf.type_by_id(ops.type_id).and_then(|ty| {
-                ty.members().find(|member| u64::from(member.bit_offset) == u64::from(offset) * 8)
+            let members = members.entry(ops.type_id).or_insert_with(|| {
+                let ty = types.btf.type_by_id(ops.type_id);
+                ty.into_iter().flat_map(|ty| ty.members()).map(|m| (m.bit_offset, m.name)).collect()
             });
+            let member = offset.checked_mul(8).and_then(|bits| members.get(&bits)).copied();
             let Some(member) = member else {
                 return bad(format!(
                     "`{}` is put where `struct {}` has no member; compile it again",
@@ -113,20 +122,20 @@ pub fn link(
                 return bad(format!(
                     "`{}`, which `{}` of `{}` points to, is no program; give it `SEC(\"struct_ops/{}\")`",
                     symbol.label(),
-                    member.name,
+                    member,
                     map.name,
-                    member.name
+                    member
                 ));
             };
             if program.prog_type != ProgType::StructOps {
                 let what = format!(
                     "is put into `{}` of the kernel operations `{}`, and its section is `{}`; it must be \
                      `struct_ops/{}`",
-                    member.name, map.name, program.section, member.name
+                    member, map.name, program.section, member
                 );
                 return Err(Error::Program { program: program.name.clone(), insn: None, what });
             }
-            program.attach = AttachTarget::StructOps { member: member.name.to_owned() };
+            program.attach = AttachTarget::StructOps { member: member.to_owned() };
             ops.funcs.push((offset, index));
         }
     }

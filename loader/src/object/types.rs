@@ -1,6 +1,6 @@
 //! The object's BTF and BTF.ext: what the other parts of the reader ask them, and what has to be put right in them.
 
-use super::elf::Elf;
+use super::elf::{Elf, MAX_NAME};
 use crate::{Error, Result};
 use btf::ext::BtfExt;
 use btf::{Btf, Kind, Linkage, SectionVar, TypeId};
@@ -54,8 +54,10 @@ pub struct Types<'d> {
     pub externs: HashMap<&'d str, TypeId>,
     /// Functions by name.
     pub functions: HashMap<&'d str, TypeId>,
-    /// Declaration tags on whole functions: the function and the tag's text.
-    pub tags: Vec<(TypeId, &'d str)>,
+    /// Texts of declaration tags on whole types.
+    pub tags: HashMap<TypeId, Vec<&'d str>>,
+    /// Index of the first data section of each name.
+    by_name: HashMap<&'d str, usize>,
     /// Linkages that are to be changed in what the kernel gets.
     pub linkages: Vec<(TypeId, Linkage)>,
 }
@@ -91,15 +93,16 @@ impl<'d> Types<'d> {
             datasecs: Vec::new(),
             externs: HashMap::new(),
             functions: HashMap::new(),
-            tags: Vec::new(),
+            tags: HashMap::new(),
+            by_name: HashMap::new(),
             linkages: Vec::new(),
         };
-        types.collect();
+        types.collect()?;
         types.lay_out(elf);
         Ok(Some(types))
     }
 
-    fn collect(&mut self) {
+    fn collect(&mut self) -> Result<()> {
         let btf = &self.btf;
         for (id, ty) in btf.own_types() {
             match ty.kind() {
@@ -115,17 +118,24 @@ impl<'d> Types<'d> {
                 }
                 Kind::DeclTag if ty.component_index() == Some(-1) => {
                     if let Some(on) = ty.type_id() {
-                        self.tags.push((on, ty.name()));
+                        self.tags.entry(on).or_default().push(ty.name());
                     }
                 }
                 Kind::Datasec => {
-                    let vars = ty.section_vars().filter_map(|var| section_var(btf, var)).collect();
+                    let vars: Vec<Var<'_>> =
+                        ty.section_vars().filter_map(|var| section_var(btf, var)).collect();
+                    if let Some(var) = vars.iter().find(|var| var.name.len() > MAX_NAME) {
+                        let what = format!("the name of type {} is longer than {MAX_NAME} bytes", var.id.0);
+                        return Err(Error::Section { section: ".BTF".to_owned(), offset: 0, what });
+                    }
                     let size = ty.size().unwrap_or(0);
+                    self.by_name.entry(ty.name()).or_insert(self.datasecs.len());
                     self.datasecs.push(Datasec { id, name: ty.name(), vars, size, changed: false });
                 }
                 _ => {}
             }
         }
+        Ok(())
     }
 
     /// Compilers leave sizes of sections and offsets of variables to the symbol table; static linkers fill them in.
@@ -179,7 +189,7 @@ impl<'d> Types<'d> {
 
     /// The data section of this name.
     pub fn datasec(&self, name: &str) -> Option<&Datasec<'d>> {
-        self.datasecs.iter().find(|datasec| datasec.name == name)
+        self.datasecs.get(*self.by_name.get(name)?)
     }
 }
 

@@ -11,6 +11,9 @@ use btf::{Btf, Kind, Linkage, Member, Type, TypeId};
 /// Name of the section.
 pub const SECTION: &str = ".maps";
 
+/// Most fields of a definition; it may name one twice.
+const MAX_FIELDS: usize = 64;
+
 /// What a definition says; what it leaves open is `None`.
 #[derive(Default)]
 struct Definition {
@@ -153,6 +156,10 @@ impl<'d> Place<'_, 'd> {
 
     fn read(&self, definition: &mut Definition, ty: Type<'d>, inner: bool) -> Result<()> {
         let count = ty.len();
+        if count > MAX_FIELDS {
+            return self
+                .bad(format!("the definition has {count} fields, where there are {MAX_FIELDS} at most"));
+        }
         for (nth, member) in ty.members().enumerate() {
             match member.name {
                 "" => return self.bad(format!("field {nth} has no name; the types are damaged")),

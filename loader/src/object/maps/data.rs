@@ -1,12 +1,13 @@
 //! Data sections, which become maps of one value.
 
 use super::Maps;
-use crate::object::elf::{Elf, Section};
+use crate::object::elf::{Elf, Section, Symbol};
 use crate::object::types::Types;
 use crate::spec::{MapKind, MapSpec, Variable};
 use crate::{Error, Result};
 use bpf_sys::map::{MapFlags, MapType};
 use btf::Linkage;
+use std::collections::HashMap;
 
 /// Globals of an arena.
 const ARENA: &str = ".addr_space.1";
@@ -20,7 +21,7 @@ fn kind(section: &Section<'_>) -> Option<MapKind> {
         (true, _) if is(".data") => Some(MapKind::Data),
         (true, _) if is(".rodata") => Some(MapKind::Rodata),
         (_, true) if is(".bss") => Some(MapKind::Bss),
-        (true, _) | (_, true) if section.name == ARENA => Some(MapKind::Arena),
+        (true, _) if section.name == ARENA => Some(MapKind::Arena),
         _ => None,
     }
 }
@@ -43,6 +44,10 @@ pub fn kernel_name(object: &str, section: &str) -> String {
 
 /// Makes maps of the data sections, in the order of the file.
 pub fn collect(maps: &mut Maps, object: &str, elf: &Elf<'_>, types: Option<&Types<'_>>) -> Result<()> {
+    let mut symbols: HashMap<usize, Vec<&Symbol<'_>>> = HashMap::new();
+    for symbol in elf.symbols.iter().filter(|symbol| symbol.kind == object::elf::STT_OBJECT) {
+        symbols.entry(symbol.section).or_default().push(symbol);
+    }
     for (index, section) in elf.sections.iter().enumerate() {
         let Some(kind) = kind(section).filter(|_| section.size != 0) else {
             continue;
@@ -51,7 +56,8 @@ pub fn collect(maps: &mut Maps, object: &str, elf: &Elf<'_>, types: Option<&Type
             let what = format!("{} bytes of variables; a map takes less than 4 GiB", section.size);
             return Err(Error::Section { section: section.name.to_owned(), offset: 0, what });
         };
-        let variables = variables(index, section, elf, types);
+        let symbols = symbols.get(&index).map_or(&[][..], Vec::as_slice);
+        let variables = variables(section.name, symbols, types);
         if kind == MapKind::Arena {
             let place = arena(maps, section)?;
             if let Some(map) = maps.list.get_mut(place) {
@@ -97,8 +103,8 @@ fn arena(maps: &Maps, section: &Section<'_>) -> Result<usize> {
 }
 
 /// The variables of a section: from the types, or from the symbols where the types say nothing.
-fn variables(index: usize, section: &Section<'_>, elf: &Elf<'_>, types: Option<&Types<'_>>) -> Vec<Variable> {
-    if let Some(datasec) = types.and_then(|types| types.datasec(section.name)) {
+fn variables(section: &str, symbols: &[&Symbol<'_>], types: Option<&Types<'_>>) -> Vec<Variable> {
+    if let Some(datasec) = types.and_then(|types| types.datasec(section)) {
         let variables = datasec.vars.iter().filter(|var| !var.function).map(|var| Variable {
             name: var.name.to_owned(),
             offset: var.offset,
@@ -108,10 +114,8 @@ fn variables(index: usize, section: &Section<'_>, elf: &Elf<'_>, types: Option<&
         return variables.collect();
     }
     let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
-    let mut variables: Vec<Variable> = elf
-        .symbols
+    let mut variables: Vec<Variable> = symbols
         .iter()
-        .filter(|symbol| symbol.section == index && symbol.kind == object::elf::STT_OBJECT)
         .map(|symbol| Variable {
             name: symbol.name.to_owned(),
             offset: number(symbol.value),

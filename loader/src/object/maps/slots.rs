@@ -8,6 +8,7 @@ use crate::spec::{MapSpec, Slot, SlotTarget};
 use crate::{Error, Result};
 use bpf_sys::map::MapType;
 use btf::Kind;
+use std::collections::HashMap;
 
 /// Bytes of an entry: a pointer of a BPF program.
 const POINTER: u32 = 8;
@@ -25,6 +26,7 @@ pub fn collect(
     let Some((types, datasec)) = types.and_then(|types| Some((types, types.datasec(SECTION)?))) else {
         return Ok(());
     };
+    let mut arrays = HashMap::new();
     for rel in elf.relocations.get(section).into_iter().flatten() {
         let symbol = elf.symbol(section, rel)?;
         // The variables are in order.
@@ -39,7 +41,8 @@ pub fn collect(
         let Some(map) = place.and_then(|place| maps.list.get(place)) else {
             continue;
         };
-        let index = slot(types, var, map, rel, symbol)?;
+        let values = *arrays.entry(var.type_id).or_insert_with(|| values(types, var));
+        let index = slot(values, var, map, rel, symbol)?;
         let target = target(maps, section, functions, map, symbol, rel)?;
         if let Some(map) = place.and_then(|place| maps.list.get_mut(place)) {
             map.slots.push(Slot { index, target });
@@ -51,24 +54,24 @@ pub fn collect(
     Ok(())
 }
 
-/// Which entry it is: the array `values` is the last member.
-fn slot(types: &Types<'_>, var: &Var<'_>, map: &MapSpec, rel: &Rel, symbol: &Symbol<'_>) -> Result<u32> {
+/// Where in a definition the entries are, in bytes: the array `values` is the last member.
+fn values(types: &Types<'_>, var: &Var<'_>) -> Option<u32> {
+    let (_, ty) = types.btf.resolve(var.type_id).filter(|(_, ty)| ty.kind() == Kind::Struct)?;
+    ty.members().last().filter(|member| member.name == "values").map(|member| member.bit_offset / 8)
+}
+
+/// Which entry it is.
+fn slot(values: Option<u32>, var: &Var<'_>, map: &MapSpec, rel: &Rel, symbol: &Symbol<'_>) -> Result<u32> {
     let bad = |what: &str| {
         let what = format!("`{}` at byte {:#x} of `.maps` {what}", symbol.label(), rel.offset);
         Err(Error::Map { map: map.name.clone(), what })
     };
-    let values = types
-        .btf
-        .resolve(var.type_id)
-        .filter(|(_, ty)| ty.kind() == Kind::Struct)
-        .and_then(|(_, ty)| ty.members().last())
-        .filter(|member| member.name == "values");
     let Some(values) = values else {
         return bad("is put into a map that has no field `values`; add `__array(values, …)`");
     };
     // Checked above: the relocation lies behind the variable's start.
     let offset = u32::try_from(rel.offset - u64::from(var.offset)).unwrap_or(u32::MAX);
-    match offset.checked_sub(values.bit_offset / 8) {
+    match offset.checked_sub(values) {
         Some(offset) if offset % POINTER == 0 => Ok(offset / POINTER),
         _ => bad("lies in no entry of `values`; the file is damaged, compile it again"),
     }
