@@ -126,6 +126,17 @@ fn root_object_kprobes_by_every_mechanism() {
     let function = if cfg!(target_arch = "aarch64") { "__arm64_sys_getpgid" } else { "__x64_sys_getpgid" };
     fires(&format!("kprobe/{function}"), 0, &by(AttachMode::Auto));
     fires(&format!("kretprobe/{function}"), 0, &by(AttachMode::Auto));
+    for (section, why) in [
+        ("kprobe/vfs_raed", "cannot trace `vfs_raed`: "),
+        ("ksyscall/getpgit", "there is no system call of this name"),
+        ("kprobe/vfs_read+0x100000", "use an offset below that"),
+    ] {
+        let collection = counter(section, me(), Adds::One, 0);
+        let program = collection.program("prog").unwrap();
+        let error = object::attach(program, &AttachOptions::default()).unwrap_err().to_string();
+        let start = format!("cannot attach program `prog` (section `{section}`): ");
+        assert!(error.starts_with(&start) && error.contains(why), "{error}");
+    }
 }
 
 #[test]
@@ -492,6 +503,73 @@ fn root_object_hooks_of_the_network_and_of_cgroups() {
         assert!(count(&collection) >= 1, "{section}");
         drop((stream, all));
     }
+}
+
+/// Operations of the kernel that programs implement: how TCP connections heed congestion.
+#[test]
+fn root_object_operations_are_registered() {
+    let test = "root_object_operations_are_registered";
+    if !is_root(test) {
+        return;
+    }
+    if !in_guest() {
+        return skip(test, "all of this machine would see the operations; guests run it");
+    }
+    let file = include_bytes!("../bpf/obj/struct_ops.o");
+    let mut object = Object::parse("struct_ops", file).unwrap();
+    let known = || {
+        let list = fs::read_to_string("/proc/sys/net/ipv4/tcp_available_congestion_control").unwrap();
+        list.split_whitespace().any(|name| name == "tracewell")
+    };
+    // By the map's element, and by a link where the kernel has those.
+    let by_link = [false, true].into_iter().filter(|link| !link || kernel_version() >= (6, 4));
+    for link in by_link {
+        if link {
+            let map = object.maps.iter_mut().find(|map| map.struct_ops.is_some()).unwrap();
+            map.struct_ops.as_mut().unwrap().link = true;
+            map.flags |= bpf_sys::map::MapFlags::LINK;
+        }
+        let collection = load(&object).unwrap();
+        assert!(!known());
+        let all = object::attach_all(&collection, &AttachOptions::default()).unwrap();
+        let [attached] = &all.attached[..] else { panic!("{all:?}") };
+        assert_eq!((attached.mechanism(), attached.links().len()), ("struct_ops", usize::from(link)));
+        assert!(known(), "by link: {link}");
+        drop(all);
+        assert!(!known(), "by link: {link}");
+    }
+}
+
+/// A function of a program that is loaded already.
+#[test]
+fn root_object_a_function_is_replaced() {
+    let test = "root_object_a_function_is_replaced";
+    if !is_root(test) {
+        return;
+    }
+    let replaced = Object::parse("replaced", include_bytes!("../bpf/obj/replaced.o")).unwrap();
+    let mut target = load(&replaced).unwrap();
+    let caller = target.take_program("caller").unwrap().prog;
+    let run = || {
+        let packet = [0; 64];
+        let run = bpf_sys::prog::TestRun { data: &packet, ..Default::default() };
+        caller.test_run(run).unwrap().retval
+    };
+    assert_eq!(run(), 11);
+    let object = Object::parse("freplace", include_bytes!("../bpf/obj/freplace.o")).unwrap();
+    let options = LoadOptions {
+        attach_progs: vec![("replacement".to_owned(), caller.try_clone().unwrap())],
+        ..LoadOptions::default()
+    };
+    let collection = match Loader::new(&Target::running().unwrap(), options).load(&object) {
+        Ok(collection) => collection,
+        Err(error) => return skip(test, &format!("tracing programs do not load on this kernel: {error}")),
+    };
+    let all = object::attach_all(&collection, &AttachOptions::default()).unwrap();
+    assert_eq!(all.attached[0].mechanism(), "link");
+    assert_eq!(run(), 12);
+    drop(all);
+    assert_eq!(run(), 11);
 }
 
 /// Everything of an object that its sections say enough about; the rest with reasons.
