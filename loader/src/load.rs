@@ -7,6 +7,7 @@
 
 mod attach_type;
 mod by_hand;
+mod context_tags;
 mod fallback;
 mod maps;
 mod operations;

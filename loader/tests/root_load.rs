@@ -456,3 +456,66 @@ fn root_without_privileges_the_remedy_is_said() {
     let told = text.lines().find(|line| line.contains("ERROR ")).unwrap_or_else(|| panic!("{text}"));
     assert!(told.contains("EPERM") && told.contains("CAP_BPF"), "{told}");
 }
+
+/// A program and a global function that takes the context as `void *` with the tag `arg:ctx`.
+fn with_tagged_function() -> loader::Object {
+    use btf::{Builder, IntEncoding, Kind, Linkage, TypeId};
+    let mut types =
+        Builder::new(if cfg!(target_endian = "big") { btf::Endian::Big } else { btf::Endian::Little });
+    let encoding = IntEncoding { bits: 32, offset: 0, signed: true, char: false, bool: false };
+    let int = types.int("int", 4, encoding);
+    let context = types.composite(Kind::Struct, "__sk_buff", 0, &[]);
+    let pointer = types.ptr(context);
+    let anything = types.ptr(TypeId(0));
+    let main_proto = types.func_proto(int, &[("ctx", pointer)]);
+    let sub_proto = types.func_proto(int, &[("ctx", anything)]);
+    let main = types.func("main", main_proto, Linkage::Global);
+    let sub = types.func("sub", sub_proto, Linkage::Global);
+    types.decl_tag("arg:ctx", sub, 0);
+    // Of a kind that Linux 5.10 does not take.
+    types.float("double", 8);
+
+    let mut object = object("tagged");
+    object.btf = Some(types.finish());
+    let mut spec = program("main", ProgType::SocketFilter, |b| {
+        let sub = b.label();
+        b.call_local(sub).exit();
+        b.bind(sub).load(Size::W, R0, R1, 0).exit();
+    });
+    let func = |name: &str, insn, id| loader::FuncSpec { name: name.to_owned(), insn, type_id: Some(id) };
+    spec.funcs = vec![func("main", 0, main), func("sub", 2, sub)];
+    object.programs = vec![spec];
+    object
+}
+
+#[test]
+fn root_tagged_contexts_work_on_all_kernels() {
+    skip_unless_bpf!("root_tagged_contexts_work_on_all_kernels");
+    let object = with_tagged_function();
+    let collection = load(&object).unwrap();
+    // The packet's length.
+    assert_eq!(run(&collection, "main"), 64 - 14);
+    let info = collection.program("main").unwrap().prog.info().unwrap();
+    assert_ne!(info.btf_id, 0);
+    assert_eq!(info.func_info.len(), 2 * info.func_info_rec_size as usize);
+}
+
+#[test]
+fn root_types_are_rewritten_or_left_out() {
+    skip_unless_bpf!("root_types_are_rewritten_or_left_out");
+    let mut object = with_globals();
+    object.btf = with_tagged_function().btf;
+    let target = Target::running().unwrap();
+    let load = |without: &[Fallback]| {
+        let loader = Loader::new(&target, LoadOptions::default()).without(without);
+        loader.load(&object).unwrap()
+    };
+    assert!(load(&[]).btf().is_some());
+    let rewritten = load(&[Fallback::BtfKinds]);
+    let bytes = rewritten.btf().unwrap().bytes().unwrap();
+    let types = btf::Btf::parse(&bytes).unwrap();
+    assert_eq!(types.functions().count(), 0);
+    assert!(types.types().all(|(_, ty)| ty.kind() != btf::Kind::Float));
+    assert_eq!(run(&rewritten, "add"), 0);
+    assert!(load(&[Fallback::Btf]).btf().is_none());
+}

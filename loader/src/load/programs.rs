@@ -1,5 +1,6 @@
 //! Loading programs.
 
+use super::context_tags;
 use super::fallback::Fallback;
 use super::patch::{Patched, has_probe_reads};
 use super::records;
@@ -9,6 +10,7 @@ use crate::spec::{AttachTarget, MapKind, ProgramSpec};
 use crate::verifier::{self, VerifierError};
 use crate::{Error, Result};
 use bpf_sys::Errno;
+use bpf_sys::btf_obj::BtfObj;
 use bpf_sys::features::{self, Capability};
 use bpf_sys::prog::{AttachType, Prog, ProgLoad, ProgLoadError, Records};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,19 +23,35 @@ impl Session<'_> {
     /// [`Error::Verifier`] with the verifier's log; [`Error::Sys`] where the kernel did not get as far as verifying.
     pub fn load_program(&self, index: usize) -> Result<LoadedProgram> {
         let spec = &self.object.programs[index];
-        let (patched, error) = match self.attempt(index, spec)? {
+        let own_types = |spec| Types { btf: self.btf.as_ref(), spec };
+        let (patched, error) = match self.attempt(index, own_types(spec))? {
             Attempt::Done(loaded) => return Ok(*loaded),
             Attempt::Refused(patched, error) => (patched, error),
         };
         if self.can_do_without(spec, &error)
-            && let Attempt::Done(loaded) = self.attempt(index, spec)?
+            && let Attempt::Done(loaded) = self.attempt(index, own_types(spec))?
+        {
+            return Ok(*loaded);
+        }
+        if let Some((btf, retyped)) = self.with_context_types(spec)?
+            && let Attempt::Done(loaded) = self.attempt(index, Types { btf: Some(&btf), spec: &retyped })?
         {
             return Ok(*loaded);
         }
         Err(self.explain(spec, &patched, error))
     }
 
-    fn attempt(&self, index: usize, spec: &ProgramSpec) -> Result<Attempt> {
+    /// The program and its types as kernels before Linux 6.8 understand parameters that are tagged as the context.
+    fn with_context_types(&self, spec: &ProgramSpec) -> Result<Option<(BtfObj, ProgramSpec)>> {
+        let retyped = self.object.btf.as_deref().and_then(|types| context_tags::retyped(types, spec));
+        let Some((types, funcs)) = retyped.filter(|_| self.has_function_types()) else { return Ok(None) };
+        // What the kernel does not take of these was refused for the object's own types already.
+        let loaded = self.btf_of(&types)?.ok();
+        Ok(loaded.map(|(btf, _)| (btf, ProgramSpec { funcs, ..spec.clone() })))
+    }
+
+    fn attempt(&self, index: usize, types: Types<'_>) -> Result<Attempt> {
+        let Types { btf, spec } = types;
         let patched = self.patch(spec)?;
         let attach = self.attach_btf(spec)?;
         let member = self.struct_ops_member(index)?;
@@ -69,7 +87,7 @@ impl Session<'_> {
             prog_flags: spec.flags,
             kern_version: self.object.kernel_version,
             ifindex: self.options.ifindex,
-            btf: self.btf.as_ref().map(|btf| btf.as_fd()),
+            btf: btf.map(|btf| btf.as_fd()),
             func_info: Records { rec_size: records::FUNC_SIZE, bytes: &funcs },
             line_info: Records { rec_size: records::LINE_SIZE, bytes: &lines },
             fd_array: &fds,
@@ -160,6 +178,13 @@ impl Session<'_> {
         };
         Error::Sys { context, source }
     }
+}
+
+/// A program and the BTF that its functions and lines refer to.
+#[derive(Clone, Copy)]
+struct Types<'t> {
+    btf: Option<&'t BtfObj>,
+    spec: &'t ProgramSpec,
 }
 
 enum Attempt {

@@ -136,7 +136,7 @@ impl<'s> Session<'s> {
     }
 
     /// The types in the kernel, and whether functions are still functions in them.
-    fn btf_of(&self, bytes: &[u8]) -> Result<bpf_sys::Result<(BtfObj, bool)>> {
+    pub fn btf_of(&self, bytes: &[u8]) -> Result<bpf_sys::Result<(BtfObj, bool)>> {
         let without = self.known_to_lack(Fallback::BtfKinds);
         let mut first = None;
         if !without {
