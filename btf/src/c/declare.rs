@@ -41,12 +41,13 @@ impl<'data> Printer<'_, 'data> {
         while self.chain.len() - start < MAX_CHAIN {
             let ty = self.ty(id)?;
             match ty.kind() {
-                Kind::Ptr => self.chain.push(id),
-                Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => self.chain.push(id),
+                Kind::Ptr | Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag => {
+                    self.chain.push((id, ty.kind()));
+                }
                 Kind::Array => {
                     // A qualified array is an array of qualified elements.
                     let at = self.chain_qualifiers(start);
-                    self.chain.insert(at, id);
+                    self.chain.insert(at, (id, Kind::Array));
                     id = ty.array()?.element.0;
                     continue;
                 }
@@ -54,7 +55,7 @@ impl<'data> Printer<'_, 'data> {
                     // Qualifiers say nothing of a function.
                     let at = self.chain_qualifiers(start);
                     self.chain.truncate(at);
-                    self.chain.push(id);
+                    self.chain.push((id, Kind::FuncProto));
                 }
                 Kind::Func | Kind::Var | Kind::Datasec | Kind::DeclTag | Kind::Unknown(_) => return None,
                 _ => return Some((id, ty)),
@@ -74,29 +75,20 @@ impl<'data> Printer<'_, 'data> {
     }
 
     fn chain_kind(&self, at: usize) -> Option<Kind> {
-        Some(self.ty(*self.chain.get(at)?)?.kind())
+        self.chain.get(at).map(|(_, kind)| *kind)
     }
 
     /// Appends the base and its qualifiers; gives where in the chain these begin.
     fn base(&mut self, start: usize, base: (u32, Type<'data>), level: usize) -> usize {
         use super::names::Space;
         let end = self.chain_qualifiers(start);
-        // An array's qualifiers are its elements' and may be theirs already.
-        let words = [
-            (Kind::Const, "const "),
-            (Kind::Volatile, "volatile "),
-            // Of use on pointers only; a base that is none has it by a typedef.
-            (Kind::Restrict, "restrict "),
-        ];
-        for (kind, word) in words {
-            if (end..self.chain.len()).any(|at| self.chain_kind(at) == Some(kind)) {
-                self.out.push_str(word);
-            }
+        if end < self.chain.len() {
+            self.qualifiers(end);
         }
         let (id, ty) = base;
         match ty.kind() {
             Kind::Void => self.out.push_str("void"),
-            Kind::Int if super::names::is_builtin(ty.name()) => self.out.push_str(ty.name()),
+            Kind::Int if self.is_builtin(id, ty) => self.out.push_str(ty.name()),
             Kind::Float => self.out.push_str(ty.name()),
             Kind::Int | Kind::Typedef => self.push_name(id, Space::Ordinary, ty.name()),
             kind if !ty.is_anonymous() || self.brief => {
@@ -115,8 +107,24 @@ impl<'data> Printer<'_, 'data> {
         end
     }
 
+    /// Those from `from` in the chain, each once: an array's are its elements' and may be theirs already.
+    fn qualifiers(&mut self, from: usize) {
+        let words = [
+            (Kind::Const, "const "),
+            (Kind::Volatile, "volatile "),
+            // Of use on pointers only; a base that is none has it by a typedef.
+            (Kind::Restrict, "restrict "),
+        ];
+        for (kind, word) in words {
+            if (from..self.chain.len()).any(|at| self.chain_kind(at) == Some(kind)) {
+                self.out.push_str(word);
+            }
+        }
+    }
+
     fn type_tag(&mut self, at: usize) {
-        let Some(ty) = self.chain.get(at).and_then(|id| self.ty(*id)).filter(|ty| ty.kind() == Kind::TypeTag)
+        let Some(ty) =
+            self.chain.get(at).filter(|(_, kind)| *kind == Kind::TypeTag).and_then(|(id, _)| self.ty(*id))
         else {
             return;
         };
@@ -180,14 +188,19 @@ impl<'data> Printer<'_, 'data> {
     /// Appends lengths and parameters, right of the name.
     fn right(&mut self, start: usize, end: usize, level: usize, nesting: usize) {
         for at in start..end {
-            let Some(ty) = self.chain.get(at).and_then(|id| self.ty(*id)) else { return };
-            match ty.kind() {
+            let Some((id, kind)) = self.chain.get(at).copied() else { return };
+            match kind {
                 Kind::Array => {
+                    let len = self.ty(id).and_then(|ty| ty.array()).map_or(0, |array| array.len);
                     self.out.push('[');
-                    push_number(&mut self.out, ty.array().map_or(0, |array| array.len).into());
+                    push_number(&mut self.out, len.into());
                     self.out.push(']');
                 }
-                Kind::FuncProto => self.parameters(ty, level, nesting),
+                Kind::FuncProto => {
+                    if let Some(ty) = self.ty(id) {
+                        self.parameters(ty, level, nesting);
+                    }
+                }
                 Kind::Ptr => {
                     let inner = (at + 1..end)
                         .filter_map(|inner| self.chain_kind(inner))

@@ -12,6 +12,12 @@ const OPEN: u8 = 2;
 const DONE: u8 = 4;
 /// It is declared: by a forward declaration, or as a typedef.
 const DECLARED: u8 = 8;
+/// It or one of its members has a declaration tag.
+pub(super) const TAGGED: u8 = 16;
+/// An integer type of this name is there without being declared.
+const BUILTIN: u8 = 32;
+/// And one that is not.
+const NOT_BUILTIN: u8 = 64;
 
 /// In [`Printer::walked`]: everything behind this reference is declared, whoever asks.
 const FOR_ALL: u32 = u32::MAX;
@@ -83,6 +89,19 @@ impl<'data> Printer<'_, 'data> {
         }
         if opened {
             self.out.push_str("#endif\n\n");
+        }
+    }
+
+    /// Whether C knows an integer type by its name.
+    pub(super) fn is_builtin(&mut self, id: u32, ty: Type<'data>) -> bool {
+        match self.flags.get(id as usize).map_or(0, |flags| flags & (BUILTIN | NOT_BUILTIN)) {
+            BUILTIN => true,
+            NOT_BUILTIN => false,
+            _ => {
+                let builtin = is_builtin(ty.name());
+                self.set(id, if builtin { BUILTIN } else { NOT_BUILTIN });
+                builtin
+            }
         }
     }
 
@@ -259,7 +278,7 @@ impl<'data> Printer<'_, 'data> {
     /// An integer type that C does not know by its name: a typedef of that name.
     fn alias(&mut self, id: u32, ty: Type<'data>) {
         self.set(id, DONE);
-        if is_builtin(ty.name()) || ty.name() == "__ARRAY_SIZE_TYPE__" {
+        if self.is_builtin(id, ty) || ty.name() == "__ARRAY_SIZE_TYPE__" {
             return;
         }
         let signed = if ty.is_signed() { "" } else { "unsigned " };
@@ -301,7 +320,7 @@ impl<'data> Printer<'_, 'data> {
 
     /// Declaration tags of a type or of one of its members, as attributes.
     pub(super) fn push_tags(&mut self, id: u32, component: i32) {
-        if self.tags.is_empty() {
+        if !self.flag(id, TAGGED) {
             return;
         }
         let tags: Vec<_> = self.tags(id, component).collect();

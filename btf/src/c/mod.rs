@@ -181,7 +181,7 @@ struct Printer<'b, 'data> {
     /// Alignment and packing ([`pack`]).
     layout: Vec<u8>,
     /// The declaration being printed, from the outside in ([`declare`]).
-    chain: Vec<u32>,
+    chain: Vec<(u32, Kind)>,
     /// Members and parameters that the current definition may still print.
     budget: u32,
     /// No bodies, no suffixes.

@@ -1,6 +1,6 @@
 //! Names that C takes, and the suffixes of those that several types share.
 
-use crate::{Btf, Kind};
+use crate::Btf;
 
 /// C has two: tags of structs, unions and enumerations, and everything else at file scope.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,16 +91,20 @@ fn find<'s, 'data>(slots: &'s mut [Slot<'data>], space: Space, name: &str) -> &'
     &mut slots[at]
 }
 
+/// All strings that end in `___` and digits. Three underscores in a row cover one of every three places.
 fn suffixed<'data>(btf: &Btf<'data>) -> Vec<&'data str> {
-    let looks = |name: &&str| {
-        let digits = name.rsplit("___").next().unwrap_or(name);
-        digits.len() < name.len() && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-    };
     let mut found = Vec::new();
-    for (_, ty) in btf.types() {
-        if !matches!(ty.kind(), Kind::Ptr | Kind::Const | Kind::FuncProto | Kind::Array) {
-            found.extend(Some(ty.name()).filter(looks));
-            found.extend(ty.enumerators().map(|value| value.name).filter(looks));
+    for strings in [btf.base().map_or("", |base| base.own_strings()), btf.own_strings()] {
+        let bytes = strings.as_bytes();
+        let at_three = |at: usize| bytes.get(at..at + 3) == Some(b"___");
+        for (step, byte) in bytes.iter().skip(2).step_by(3).enumerate() {
+            let at = step * 3;
+            let Some(at) = (at..at + 3).find(|at| *byte == b'_' && at_three(*at)) else { continue };
+            let digits = bytes.get(at + 3..).unwrap_or_default();
+            let end = digits.iter().position(|byte| !byte.is_ascii_digit());
+            let Some(end) = end.filter(|end| *end > 0 && digits.get(*end) == Some(&0)) else { continue };
+            let start = bytes.get(..at).and_then(|head| head.iter().rposition(|byte| *byte == 0));
+            found.extend(strings.get(start.map_or(0, |start| start + 1)..at + 3 + end));
         }
     }
     found

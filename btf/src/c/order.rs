@@ -34,7 +34,11 @@ impl<'data> Printer<'_, 'data> {
         for (id, ty) in self.btf.types() {
             if ty.kind() == Kind::DeclTag {
                 let component = ty.component_index().unwrap_or(-1);
-                self.tags.push(Tag { target: ty.size_or_type(), component, name: ty.name() });
+                let target = ty.size_or_type();
+                self.tags.push(Tag { target, component, name: ty.name() });
+                if let Some(flags) = self.flags.get_mut(target as usize) {
+                    *flags |= emit::TAGGED;
+                }
                 continue;
             }
             let mut refer = |to: u32| {
