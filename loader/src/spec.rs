@@ -113,7 +113,8 @@ pub enum RelocKind {
     MapValue {
         /// Index into [`Object::maps`].
         map: usize,
-        /// Bytes from the start of the value.
+        /// Bytes from the start of the value, of an arena's globals from the start of the globals; what the compiler put
+        /// into the instruction is in it.
         offset: u32,
     },
     /// A 64-bit immediate load of the address (kernel symbol, `.kconfig` value) or a call (kernel function) of
@@ -181,7 +182,8 @@ pub struct MapSpec {
     pub inner: Option<Box<MapSpec>>,
     /// Initial entries of an array of maps or programs.
     pub slots: Vec<Slot>,
-    /// Initial value of a data map, struct_ops value.
+    /// Initial value of a data map, globals of an arena, struct_ops value as the object lays it out. `None` where all is
+    /// zero, as in `.bss`.
     pub data: Option<Vec<u8>>,
     /// Variables of a data map by rising offset; of `.kconfig` too.
     pub variables: Vec<Variable>,
@@ -209,7 +211,7 @@ pub enum MapKind {
     Kconfig,
     /// A variable in `.struct_ops` or `.struct_ops.link`.
     StructOps,
-    /// Globals of an arena map.
+    /// A map of section `.maps` that is an arena with globals (section `.addr_space.1`): its data is put at its start.
     Arena,
 }
 
@@ -293,7 +295,8 @@ pub enum ExternKind {
         /// Size in bytes.
         size: u32,
     },
-    /// A kernel variable with a type: found through the kernel's BTF.
+    /// A kernel variable with a type, which is in the object's BTF (behind typedefs and qualifiers): found through the
+    /// kernel's BTF.
     KsymTyped(TypeId),
     /// A kernel symbol without one (`const void`): found in `/proc/kallsyms`.
     KsymUntyped,

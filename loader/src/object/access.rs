@@ -2,7 +2,7 @@
 
 use crate::spec::{MapKind, MapSpec, Object, ProgramSpec};
 use crate::{Error, Result};
-use btf::Btf;
+use btf::{Btf, Builder, Kind, SectionVar, TypeId};
 
 impl Object {
     /// The object's types; `None` where it has none.
@@ -114,6 +114,9 @@ impl Object {
     /// Makes a data map's value longer or shorter: for a last variable that is an array of as many elements as needed.
     /// The variable grows and shrinks with it; new bytes are zero.
     ///
+    /// The types follow where the last variable is an array whose elements fill the size; otherwise the map is made
+    /// without a type.
+    ///
     /// # Errors
     ///
     /// [`Error::Name`] where there is no such data map, or the size would cut off the start of a variable.
@@ -123,29 +126,52 @@ impl Object {
         if !matches!(spec.kind, MapKind::Data | MapKind::Rodata | MapKind::Bss) {
             return bad("is no data section; set `max_entries` of the map instead".to_owned());
         }
-        if let Some(last) = spec.variables.iter_mut().max_by_key(|variable| variable.offset) {
-            let old_end = u64::from(last.offset) + u64::from(last.size);
-            match size.checked_sub(last.offset) {
-                Some(left) if left > 0 => {
-                    // What stands before the old end of the section is padding unless it is the last variable's.
-                    if old_end > u64::from(size) || spec.value_size < size {
-                        last.size = left;
-                    }
-                }
-                _ => {
-                    let (name, offset) = (last.name.clone(), last.offset);
-                    return bad(format!(
-                        "{size} bytes would cut off `{name}`, which begins at byte {offset}"
-                    ));
-                }
-            }
+        if spec.value_size == size {
+            return Ok(());
+        }
+        let last = spec.variables.iter_mut().max_by_key(|variable| variable.offset);
+        let offset = last.as_ref().map_or(0, |last| last.offset);
+        let Some(left) = size.checked_sub(offset).filter(|left| *left != 0) else {
+            let name = last.map_or("the section", |last| last.name.as_str());
+            return bad(format!("{size} bytes would cut off `{name}`, which begins at byte {offset}"));
+        };
+        if let Some(last) = last {
+            last.size = left;
         }
         if let Some(data) = &mut spec.data {
             data.resize(size as usize, 0);
         }
         spec.value_size = size;
+        let datasec = spec.value_type.take();
+        if let Some(id) = datasec
+            && let Some((types, type_id)) = self.btf().and_then(|btf| resize_types(&btf, id, size))
+        {
+            self.btf = Some(types);
+            let spec = self.map_mut(map)?;
+            spec.value_type = Some(id);
+            if let Some(last) = spec.variables.iter_mut().max_by_key(|variable| variable.offset) {
+                last.type_id = Some(type_id);
+            }
+        }
         Ok(())
     }
+}
+
+/// Types in which a data section has another size and its last variable, an array, another length; and that array.
+fn resize_types(btf: &Btf<'_>, id: TypeId, size: u32) -> Option<(Vec<u8>, TypeId)> {
+    let datasec = btf.type_by_id(id).filter(|ty| ty.kind() == Kind::Datasec)?;
+    let mut vars: Vec<SectionVar> = datasec.section_vars().collect();
+    let last = vars.last_mut()?;
+    let (_, ty) = btf.resolve(btf.type_by_id(last.type_id)?.type_id()?)?;
+    let array = ty.array()?;
+    let element = u32::try_from(btf.size_of(array.element)?).ok().filter(|size| *size != 0)?;
+    let bytes = size.checked_sub(last.offset).filter(|bytes| bytes % element == 0)?;
+    last.size = bytes;
+    let var = last.type_id;
+    let mut builder = Builder::from_btf(btf);
+    let longer = builder.array(array.element, array.index, bytes / element);
+    let done = builder.set_type(var, longer) && builder.set_datasec(id, size, &vars);
+    done.then(|| (builder.finish(), longer))
 }
 
 /// Most names in a message.
