@@ -271,7 +271,8 @@ fn cpu() -> Arg {
         .help("Trace this CPU only")
 }
 
-fn seconds(name: &'static str, short: char, help: &'static str) -> Arg {
+/// An option that takes seconds and gives microseconds.
+pub fn seconds(name: &'static str, short: char, help: &'static str) -> Arg {
     Arg::new(name)
         .short(short)
         .long(name)

@@ -45,6 +45,10 @@ pub fn command(name: &'static str, about: &'static str) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Attach the programs and print the records that they send, until Ctrl-C"),
         )
+        .arg(
+            crate::args::seconds("duration", 'D', "With --autoattach: end after SECS seconds")
+                .requires("autoattach"),
+        )
         .arg(Arg::new("record").long("record").value_name("MAP=TYPE").action(ArgAction::Append).help(
             "The type of a map's records, such as events='struct event', where the object does not tell",
         ));

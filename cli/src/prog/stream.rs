@@ -8,7 +8,7 @@ use crate::wait::{Waiter, Wake};
 use anyhow::{Context, Result, bail};
 use bpf_sys::map::MapType;
 use bpf_sys::perfbuf::PerfBuf;
-use bpf_sys::poll::{Epoll, Ready};
+use bpf_sys::poll::Epoll;
 use bpf_sys::ringbuf::RingBuf;
 use btf::value::decode;
 use btf::{Btf, TypeId};
@@ -19,7 +19,7 @@ use probes::object::{AttachOptions, attach_all};
 use std::collections::HashSet;
 use std::io::{self, BufWriter, StdoutLock, Write, stderr, stdout};
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Pages of a processor's perf ring.
 const PERF_PAGES: usize = 64;
@@ -94,7 +94,8 @@ pub fn run(m: &ArgMatches, options: Options, target: &Target<'_>, collection: &C
     }
     let out = BufWriter::with_capacity(64 * 1024, stdout().lock());
     let mut printer = Printer { out, btf: btf.as_ref(), options, explained: HashSet::new() };
-    let ended = events(&mut waiter, &epoll, &mut streams, &mut printer);
+    let end = m.get_one::<u64>("duration").map(|us| Instant::now() + Duration::from_micros(*us));
+    let ended = events(&mut waiter, &epoll, end, &mut streams, &mut printer);
     waiter.release();
     drop(attachments);
     // What was sent before the programs were taken away is worth as much as the rest.
@@ -137,48 +138,76 @@ fn given_types(
     Ok(given)
 }
 
-/// Waits and prints until a signal comes or nobody reads any more.
+/// How often it is looked whether processors came or went.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Waits and prints until a signal comes, the time is over or nobody reads any more.
 fn events(
     waiter: &mut Waiter,
     epoll: &Epoll,
+    end: Option<Instant>,
     streams: &mut [Stream],
     printer: &mut Printer<'_>,
 ) -> Result<()> {
-    let mut ready: Vec<Ready> = Vec::new();
+    let perf = streams.iter().any(|stream| matches!(stream.source, Source::Perf(_)));
+    let mut look = perf.then(|| Instant::now() + LOOK_AGAIN);
     loop {
-        match waiter.wait(None, Some(epoll.as_fd()))? {
-            Wake::Readable => {
-                epoll.wait(Some(Duration::ZERO), &mut ready)?;
-                for one in &ready {
-                    if let Some(stream) = streams.get_mut(one.token as usize) {
-                        stream.read(printer)?;
-                    }
-                }
-                printer.out.flush()?;
-            }
+        let deadline = [end, look].into_iter().flatten().min();
+        let wake = waiter.wait(deadline, Some(epoll.as_fd()))?;
+        let now = Instant::now();
+        match wake {
             Wake::Stop | Wake::ReaderGone => return Ok(()),
+            Wake::Deadline if end.is_some_and(|end| now >= end) => return Ok(()),
+            Wake::Deadline => {
+                look = Some(now + LOOK_AGAIN);
+                for stream in &mut *streams {
+                    stream.look_again(printer)?;
+                }
+            }
             _ => {}
         }
+        // All of them, whichever had something: a perf event says that it can be read to the first who asks, and to
+        // nobody after that.
+        for stream in &mut *streams {
+            stream.read(printer)?;
+        }
+        printer.out.flush()?;
     }
 }
 
 impl Stream {
     /// Prints all records that are there.
     fn read(&mut self, printer: &mut Printer<'_>) -> Result<()> {
+        self.with_records(printer, |source, each| match source {
+            Source::Ring(ring) => ring.consume(each),
+            Source::Perf(perf) => perf.consume(each),
+        })
+    }
+
+    /// Opens rings for processors that came, and prints what those that went had left.
+    fn look_again(&mut self, printer: &mut Printer<'_>) -> Result<()> {
+        self.with_records(printer, |source, each| match source {
+            Source::Ring(_) => Ok(0),
+            Source::Perf(perf) => perf.refresh(each),
+        })
+    }
+
+    fn with_records(
+        &mut self,
+        printer: &mut Printer<'_>,
+        read: impl FnOnce(&mut Source, &mut dyn FnMut(&[u8])) -> bpf_sys::Result<usize>,
+    ) -> Result<()> {
         let Stream { name, source, records, given, count } = self;
         let padded = matches!(source, Source::Perf(_));
-        let mut result = Ok(());
+        let mut printed = Ok(());
         let mut each = |record: &[u8]| {
             *count += 1;
-            if result.is_ok() {
-                result = printer.print(name, records, *given, padded, record);
+            if printed.is_ok() {
+                printed = printer.print(name, records, *given, padded, record);
             }
         };
-        match source {
-            Source::Ring(ring) => drop(ring.consume(&mut each)?),
-            Source::Perf(perf) => drop(perf.poll(Some(Duration::ZERO), &mut each)?),
-        };
-        Ok(result?)
+        read(source, &mut each)?;
+        Ok(printed?)
     }
 }
 
