@@ -198,6 +198,27 @@ fn split_goes_on_after_its_base() {
     assert_eq!(Btf::parse_split(&big, &base).err(), Some(Error::MixedByteOrder));
 }
 
+/// Opened data is shared by reference, and may be used where less long a life is asked for; this compiles or it does not.
+#[test]
+fn it_can_be_shared() {
+    fn shorter<'short>(btf: &'short Btf<'static>) -> &'short Btf<'short> {
+        btf
+    }
+    fn shared<T: Send + Sync>(_: &T) {}
+    let data: &'static [u8] = every_kind(Endian::Little).leak();
+    let btf: &'static Btf<'static> = Box::leak(Box::new(Btf::parse(data).unwrap()));
+    shared(btf);
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| (0..5).map(|_| shorter(btf).find("outer", Kind::Struct)).collect::<Vec<_>>())
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(found.len() == 20 && found.iter().all(|id| *id == Some(TypeId(8))));
+}
+
 #[test]
 fn longer_headers_are_accepted() {
     let mut w = Writer::new(Endian::Big);
