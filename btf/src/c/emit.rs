@@ -247,11 +247,18 @@ impl<'data> Printer<'_, 'data> {
     }
 
     fn typedef(&mut self, id: u32, ty: Type<'data>) {
-        // The compilers have this one, and its target is no C.
-        if self.flag(id, DECLARED) || ty.name() == "__builtin_va_list" {
+        if self.flag(id, DECLARED) {
             return;
         }
         self.set(id, DECLARED);
+        if ty.name() == VA_LIST {
+            if ty.size_or_type() != 0 {
+                // The compilers have one of their own, of another size when they compile for BPF.
+                self.names.give(self.btf, Space::Ordinary, VA_LIST);
+            } else {
+                return;
+            }
+        }
         let keyword = ty.name() == "bool";
         if keyword {
             self.out.push_str(BEFORE_C23);
@@ -392,5 +399,8 @@ impl<'data> Printer<'_, 'data> {
         given
     }
 }
+
+/// What C's `va_list` is made of.
+const VA_LIST: &str = "__builtin_va_list";
 
 const BEFORE_C23: &str = "#if !defined(__STDC_VERSION__) || __STDC_VERSION__ < 202311L\n";
