@@ -41,7 +41,7 @@ fn root_links_are_listed_and_pinned() {
     let text = good(&["link", "list", "id", &id]).out;
     assert!(text.contains("\n\ttp 'sched_kthread_stop'"), "{text}");
     let all = json(&["link"]);
-    assert!(all.as_array().expect("links").iter().any(|l| l["id"].to_string() == id), "{all}");
+    assert!(all.as_array().expect("links").iter().any(|l| l["id"].as_u64() == id.parse().ok()), "{all}");
     same_text(&["link", "show", "id", &id]);
     let pin = place.pin("link");
     good(&["link", "pin", "id", &id, &pin]);

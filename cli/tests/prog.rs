@@ -27,7 +27,7 @@ fn root_prog_list_says_what_bpftool_says() {
     let tag = row["tag"].as_str().expect("a tag").to_string();
     for args in [&["prog"][..], &["prog", "show", "name", "first"], &["prog", "show", "tag", &tag]] {
         let found = json(args);
-        let has = |v: &serde_json::Value| v["id"].to_string() == id;
+        let has = |v: &serde_json::Value| v["id"].as_u64() == id.parse().ok();
         assert!(has(&found) || found.as_array().is_some_and(|all| all.iter().any(has)), "{args:?}: {found}");
     }
     let pinned = json(&["-f", "prog", "show", "id", &id]);

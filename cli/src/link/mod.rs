@@ -60,8 +60,8 @@ fn list(m: &ArgMatches, options: Options) -> Result<u8> {
     let infos = links.iter().map(Link::info).collect::<bpf_sys::Result<Vec<_>>>()?;
     let symbols = symbols(&infos);
     let devices = devices(&infos);
-    let pinned = options.pins.then(|| pins(Kind::Link)).unwrap_or_default();
-    let held = options.pids.then(|| holders(Kind::Link)).unwrap_or_default();
+    let pinned = options.pins_of(Kind::Link);
+    let held = options.holders_of(Kind::Link);
     let (mut out, mut text) = (out(), Vec::new());
     let mut j = Json::new(&mut out, options.pretty);
     if options.json && which.is_none() {

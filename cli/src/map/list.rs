@@ -1,7 +1,8 @@
 //! `tracewell map list`.
 
+use crate::objects::pids::Kind;
 use crate::objects::select::{self, Which};
-use crate::objects::{Options, Words, fdinfo, out, pids, pins};
+use crate::objects::{Options, Words, fdinfo, out};
 use crate::output::jsonw::Json;
 use crate::output::map::{self, MapRow};
 use anyhow::Result;
@@ -19,8 +20,8 @@ pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
         None => select::all_maps()?,
         Some(which) => select::maps(which)?,
     };
-    let pinned = options.pins.then(|| pins::pins(pids::Kind::Map)).unwrap_or_default();
-    let held = options.pids.then(|| pids::holders(pids::Kind::Map)).unwrap_or_default();
+    let pinned = options.pins_of(Kind::Map);
+    let held = options.holders_of(Kind::Map);
     let single = maps.len() == 1 && which.is_some();
     let (mut out, mut text) = (out(), Vec::new());
     let mut j = Json::new(&mut out, options.pretty);

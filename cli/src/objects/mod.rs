@@ -30,7 +30,7 @@ pub fn done(options: Options) -> Result<u8> {
 
 /// The number of a network device.
 pub fn device(name: &str) -> Result<u32> {
-    let path = std::path::Path::new("/sys/class/net").join(name).join("ifindex");
+    let path = Path::new("/sys/class/net").join(name).join("ifindex");
     let text = std::fs::read_to_string(&path)
         .map_err(|e| anyhow!("there is no network device `{name}`: cannot read {}: {e}", path.display()))?;
     text.trim().parse().map_err(|_| anyhow!("{}: `{}` is not a number", path.display(), text.trim()))

@@ -1,6 +1,9 @@
 //! The options that bpftool has for all its commands.
 
+use super::pids::{self, Holder, Kind};
+use super::pins;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::collections::HashMap;
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +52,16 @@ impl Options {
             pids: has("pids") || before.pids,
             debug: has("debug") || before.debug,
         }
+    }
+
+    /// The pins of all objects of a kind, by id, where they were asked for.
+    pub fn pins_of(self, kind: Kind) -> HashMap<u32, Vec<String>> {
+        if self.pins { pins::pins(kind) } else { HashMap::new() }
+    }
+
+    /// The holders of all objects of a kind, by id, where they were asked for.
+    pub fn holders_of(self, kind: Kind) -> HashMap<u32, Vec<Holder>> {
+        if self.pids { pids::holders(kind) } else { HashMap::new() }
     }
 
     /// Whether any is set.

@@ -1,8 +1,9 @@
 //! `tracewell prog list`.
 
 use crate::clock;
+use crate::objects::pids::Kind;
 use crate::objects::select::{self, NAME_MAX, Which, tag_text};
-use crate::objects::{Options, Words, fdinfo, out, pids, pins};
+use crate::objects::{Options, Words, fdinfo, out};
 use crate::output::jsonw::Json;
 use crate::output::prog::{self, ProgRow};
 use anyhow::Result;
@@ -22,8 +23,8 @@ pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
         None => select::all_progs()?,
         Some(which) => select::progs(which)?,
     };
-    let pinned = options.pins.then(|| pins::pins(pids::Kind::Prog)).unwrap_or_default();
-    let held = options.pids.then(|| pids::holders(pids::Kind::Prog)).unwrap_or_default();
+    let pinned = options.pins_of(Kind::Prog);
+    let held = options.holders_of(Kind::Prog);
     let boot = boot_time();
     let single = progs.len() == 1 && which.is_some();
     let mut out = out();

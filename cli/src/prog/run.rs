@@ -33,7 +33,7 @@ impl Request {
         let mut request = Request::default();
         let r = &mut request;
         while !words.is_empty() {
-            let mut path = |words: &mut Words, place: &mut Option<PathBuf>| -> Result<()> {
+            let path = |words: &mut Words, place: &mut Option<PathBuf>| -> Result<()> {
                 *place = Some(words.path("a file")?);
                 Ok(())
             };
