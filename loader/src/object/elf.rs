@@ -170,6 +170,7 @@ fn machine_name(machine: elf::Machine) -> String {
         elf::EM_PPC64 => "ppc64",
         elf::EM_MIPS => "mips",
         elf::EM_LOONGARCH => "loongarch",
+        elf::EM_BPF => "bpf",
         elf::EM_NONE => "no machine",
         _ => return format!("machine {}", machine.0),
     };
@@ -269,14 +270,9 @@ impl<'d> Elf<'d> {
             section: self.section_name(section).to_owned(),
             offset: rel.offset,
             what: format!(
-                "the relocation names symbol {}, of {}; {}",
+                "the relocation names symbol {}, of {}; the file is damaged, compile it again",
                 rel.symbol,
                 self.symbols.len(),
-                if self.symbols.is_empty() {
-                    "the symbol table was stripped: strip with `llvm-strip -g`, which keeps it"
-                } else {
-                    "the file is damaged, compile it again"
-                }
             ),
         })
     }
@@ -349,6 +345,10 @@ fn read_section<'d>(
 fn read_symbols<'d>(table: &Table<'d>, bytes: &'d [u8], endian: Endianness) -> Result<Vec<Symbol<'d>>> {
     let symbols =
         table.symbols(endian, bytes, elf::SHT_SYMTAB).map_err(|error| bad_section(".symtab", error))?;
+    if symbols.is_empty() {
+        let what = "there is no symbol table; the file was stripped of it: `llvm-strip -g` leaves it";
+        return Err(Error::Elf { what: what.to_owned() });
+    }
     let strings = table.section(symbols.string_section()).ok();
     let names = strings.and_then(|section| section.data(endian, bytes).ok()).unwrap_or_default();
     let mut list = Vec::with_capacity(symbols.len());

@@ -198,7 +198,7 @@ impl<'a, 'd> Linker<'a, 'd> {
                     Some(self.resolver.resolve(func, &rel, insn, second)?)
                 }
                 // Functions that are seen in their file only are called without a relocation.
-                None if call => {
+                None if call || (wide && insn.src().number() == PSEUDO_FUNC) => {
                     let place = (func.start + offset) as i64 + i64::from(insn.imm) + 1;
                     let insn = usize::try_from(place).map_err(|_| no_function(program, at, func, place))?;
                     Some(Target::Func { section: func.section, insn })
