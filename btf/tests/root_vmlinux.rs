@@ -1,6 +1,7 @@
 //! The running kernel's BTF, compared with what `bpftool btf dump` reads from it.
 
 use btf::*;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::process::Command;
 use std::time::Instant;
@@ -107,6 +108,24 @@ fn root_questions_of_the_tools() {
     assert!(names.contains(&"vfs_read"));
     let (_, proto) = btf.func_proto("vfs_read").expect("every kernel has it");
     assert_eq!(proto.params().map(|param| param.name).collect::<Vec<_>>(), ["file", "buf", "count", "pos"]);
+}
+
+/// What the table of names answers is what a search from the first type on would.
+#[test]
+fn root_every_name_leads_to_its_first_type() {
+    const TEST: &str = "root_every_name_leads_to_its_first_type";
+    let Some(data) = vmlinux(TEST) else { return };
+    let btf = Btf::parse(&data).expect("the kernel's BTF is valid");
+    let mut first = HashMap::new();
+    for (id, ty) in btf.types().filter(|(_, ty)| !ty.name().is_empty()) {
+        first.entry((ty.name(), ty.kind())).or_insert(id);
+    }
+    assert!(first.len() > 10_000, "only {} names", first.len());
+    btf.index_names();
+    for ((name, kind), id) in first {
+        assert_eq!(btf.find(name, kind), Some(id), "{kind:?} {name}");
+        assert_eq!(btf.find(&format!("{name}\u{1}"), kind), None);
+    }
 }
 
 /// The figures behind the choice of the lookup; printed with `--nocapture`.
