@@ -5,6 +5,10 @@
 //! description give the same result on every machine.
 
 mod config;
+#[cfg(feature = "btfhub")]
+mod hub;
+#[cfg(feature = "btfhub")]
+mod xz;
 
 use crate::core::names::Flavours;
 use crate::{Error, Result, kernel};
@@ -12,6 +16,8 @@ use btf::Btf;
 use std::sync::OnceLock;
 
 pub use config::Options;
+#[cfg(feature = "btfhub")]
+pub use hub::{btfhub, btfhub_path};
 
 /// A module's types, on top of the kernel's.
 #[derive(Clone, Debug)]
