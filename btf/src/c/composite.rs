@@ -5,9 +5,9 @@ use super::names::{Space, push_identifier, push_number, push_signed};
 use super::pack::{Cursor, Filler};
 use crate::{Kind, Member, Type};
 
-/// Members and parameters of one definition. A type can have 2^24 - 1; but anonymous ones that are used by many others
+/// Members and parameters that may be printed even of the smallest data. Anonymous structs that are used by many others
 /// are written out at each, which damaged data could do exponentially often.
-pub(super) const BUDGET: u32 = 1 << 24;
+pub(super) const BUDGET: usize = 1 << 16;
 
 /// Anonymous structs within one another; compilers end at 256.
 const MAX_LEVEL: usize = 200;
@@ -62,9 +62,7 @@ impl<'data> Printer<'_, 'data> {
         level: usize,
     ) {
         let Some(rest) = self.budget.checked_sub(1) else {
-            if self.budget == 0 {
-                self.faults = self.faults.saturating_add(1);
-            }
+            self.faults = self.faults.saturating_add(1);
             return;
         };
         self.budget = rest;

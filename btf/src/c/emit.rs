@@ -213,7 +213,6 @@ impl<'data> Printer<'_, 'data> {
             }
             Kind::Struct | Kind::Union if !ty.is_anonymous() => {
                 self.set(id, DONE);
-                self.budget = super::composite::BUDGET;
                 self.composite_body(id, ty, 0);
                 self.push_tags(id, -1);
                 self.out.push_str(";\n\n");
@@ -263,7 +262,6 @@ impl<'data> Printer<'_, 'data> {
         if keyword {
             self.out.push_str(BEFORE_C23);
         }
-        self.budget = super::composite::BUDGET;
         self.typedef_text(id, ty);
         self.push_tags(id, -1);
         self.out.push_str(if keyword { ";\n#endif\n\n" } else { ";\n\n" });

@@ -182,8 +182,8 @@ struct Printer<'b, 'data> {
     layout: Vec<u8>,
     /// The declaration being printed, from the outside in ([`declare`]).
     chain: Vec<(u32, Kind)>,
-    /// Members and parameters that the current definition may still print.
-    budget: u32,
+    /// Members and parameters that may still be printed.
+    budget: usize,
     /// No bodies, no suffixes.
     brief: bool,
     /// Places where a declaration could not be printed.
@@ -202,6 +202,8 @@ impl<'b, 'data> Printer<'b, 'data> {
             suffix: vec![0; len],
             layout: vec![0; len],
             brief: false,
+            // A record of a member takes eight bytes and more: so every one may be printed eight times over.
+            budget: composite::BUDGET + btf.types.len() + btf.base().map_or(0, |base| base.types.len()),
             ..Printer::new_brief(btf)
         }
     }

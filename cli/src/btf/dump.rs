@@ -129,7 +129,7 @@ fn records(btf: &Btf<'_>, roots: &[TypeId], options: Options) -> Result<u8> {
 /// Line breaks and indentation for JSON that has none.
 fn pretty(text: &str, out: &mut dyn Write) -> Result<()> {
     let (mut level, mut quoted, mut escaped, mut last) = (0_usize, false, false, ' ');
-    let mut line = |out: &mut dyn Write, level: usize| write!(out, "\n{:1$}", "", level * 4);
+    let line = |out: &mut dyn Write, level: usize| write!(out, "\n{:1$}", "", level * 4);
     for c in text.trim_end().chars() {
         let structural = !quoted;
         if structural && matches!(c, '}' | ']') {
