@@ -156,22 +156,22 @@ fn root_object_cookies() {
     if Attach::KprobeMulti.available().is_ok() {
         sections.push("kprobe.multi/*_sys_getpgid");
     }
-    if kernel_version() >= (6, 10) && kernel_has("bpf_lsm_task_getpgid") && in_guest() {
-        sections.push("fentry/*");
+    // Tracing programs have cookies since Linux 6.0.
+    if in_guest() && kernel_version() >= (6, 0) {
+        sections.push("fentry/security_task_getpgid");
     }
     for section in sections {
-        let section = if section == "fentry/*" { "fentry/security_task_getpgid" } else { section };
         let collection = counter(section, me(), Adds::Cookie, 0);
         let options = AttachOptions { cookie: 0x1_0000_0007, ..AttachOptions::default() };
         let _attached = attach(&collection, &options);
-        call_getpgid(3);
-        let asked = count(&collection);
-        // getpgid(0) asks no security module: there the count stays at zero and nothing is wrong with cookies.
-        if section.starts_with("fentry") && asked == 0 {
-            continue;
-        }
-        assert_eq!(asked, 3 * 0x1_0000_0007, "{section}");
+        ask_security(3);
+        assert_eq!(count(&collection), 3 * 0x1_0000_0007, "{section}");
     }
+    // What has none says so.
+    let collection = counter("xdp", 0, Adds::One, 2);
+    let options = AttachOptions { cookie: 1, ..AttachOptions::default() };
+    let error = object::attach(collection.program("prog").unwrap(), &options).unwrap_err();
+    assert!(error.to_string().contains("programs of its type have no cookie"), "{error}");
 }
 
 #[test]
@@ -484,6 +484,9 @@ fn root_object_hooks_of_the_network_and_of_cgroups() {
         cases.push(("tcx/egress", -1, device(None)));
         cases.push(("tc", -1, device(Some(AttachType::TcxIngress))));
     }
+    if kernel_version() >= (6, 0) {
+        cases.push(("lsm_cgroup/socket_create", 1, Place::Cgroup(cgroup.as_fd())));
+    }
     if kernel_has("bpf_nf_link_attach") {
         let hook = Netfilter { pf: 2, hooknum: 1, priority: -100, defrag: false };
         cases.push(("netfilter", 1, Place::Netfilter(hook)));
@@ -503,6 +506,52 @@ fn root_object_hooks_of_the_network_and_of_cgroups() {
         assert!(count(&collection) >= 1, "{section}");
         drop((stream, all));
     }
+}
+
+/// Messages of sockets in a map, and headers of packets.
+#[test]
+fn root_object_sockmaps_and_dissectors() {
+    let test = "root_object_sockmaps_and_dissectors";
+    if !is_root(test) {
+        return;
+    }
+    let map = bpf_sys::map::MapCreate {
+        map_type: MapType::Sockmap,
+        key_size: 4,
+        value_size: 4,
+        max_entries: 1,
+        ..Default::default()
+    };
+    let map = map.create().unwrap();
+    let collection = counter("sk_msg", 0, Adds::One, 1);
+    let options = AttachOptions { place: Place::Map(map.as_fd()), ..AttachOptions::default() };
+    let attached = object::attach(collection.program("prog").unwrap(), &options);
+    if kernel_version() < (6, 10) {
+        let error = attached.unwrap_err().to_string();
+        assert!(error.contains("links to sockmaps came with Linux 6.10"), "{error}");
+    } else {
+        let attached = attached.unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&stream).to_ne_bytes();
+        map.update(&[0; 4], &fd, bpf_sys::map::UpdateFlags::ANY).unwrap();
+        let mut receiver = listener.accept().unwrap().0;
+        std::io::Write::write_all(&mut stream, b"message").unwrap();
+        let mut text = [0; 7];
+        receiver.read_exact(&mut text).unwrap();
+        assert_eq!((&text, count(&collection)), (b"message", 1));
+        drop(attached);
+    }
+    if !in_guest() {
+        return;
+    }
+    // One flow dissector a namespace; the guest has none.
+    let namespace = File::open("/proc/self/ns/net").unwrap();
+    let collection = counter("flow_dissector", 0, Adds::One, 0);
+    let place = Place::Namespace(namespace.as_fd());
+    let attached = attach(&collection, &AttachOptions { place, ..AttachOptions::default() });
+    let info = attached.links()[0].info().unwrap();
+    assert_eq!(info.link_type, bpf_sys::link::LinkType::Netns);
 }
 
 /// Operations of the kernel that programs implement: how TCP connections heed congestion.
@@ -605,6 +654,13 @@ fn root_object_all_at_once() {
     call_getpgid(2);
     assert_eq!(count(&collection), 2);
     drop(all);
+    let later = collection.program("later").unwrap();
+    let error = object::attach(later, &AttachOptions::default()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "program `later`: cannot be attached (section `usdt/libc:libc:memory_heap_new`): USDT probes are not attached yet: \
+         trace the function around the probe with a uprobe"
+    );
 
     // All or nothing: what cannot be attached takes the others along.
     whole.programs[1].autoattach = true;
