@@ -31,7 +31,7 @@ fn kconfig(name: &str, type_name: &str, size: u32, weak: bool, config: &str) -> 
     let index = int(&mut types, "u32", 4, false, false);
     int(&mut types, "u64", 8, false, false);
     int(&mut types, "s64", 8, true, false);
-    types.enumeration("libbpf_tristate", 4, false, &[("TRI_NO", 0), ("TRI_YES", 2)]);
+    types.enumeration("libbpf_tristate", 4, false, &[("TRI_NO", 0), ("TRI_YES", 1), ("TRI_MODULE", 2)]);
     types.enumeration("color", 4, false, &[("RED", 0)]);
     let text = types.array(char, index, size);
     types.typedef("text", text);
@@ -96,11 +96,11 @@ fn configuration() {
     }
     expect![[r#"
         CONFIG_Y bool: [01] Value
-        CONFIG_Y libbpf_tristate: [02, 00, 00, 00] Value
+        CONFIG_Y libbpf_tristate: [01, 00, 00, 00] Value
         CONFIG_Y char: [79] Value
         CONFIG_Y u32: extern `CONFIG_Y`: is `y`: declare it bool, char or enum libbpf_tristate
         CONFIG_M bool: extern `CONFIG_M`: is `m` (a module), which a bool cannot be: declare it `enum libbpf_tristate`
-        CONFIG_M libbpf_tristate: [01, 00, 00, 00] Value
+        CONFIG_M libbpf_tristate: [02, 00, 00, 00] Value
         CONFIG_OFF bool: [00] Value
         CONFIG_OFF bool: extern `CONFIG_OFF`: is not set in the configuration given; take a kernel that has it, or declare the variable __weak, which makes it 0
         CONFIG_N u8: [fa] Value

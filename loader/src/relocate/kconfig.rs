@@ -111,8 +111,8 @@ fn tristate(shape: Shape, endian: Endian, text: &str) -> Result<Vec<u8>, String>
         Shape::Char => Ok(vec![letter]),
         Shape::Tristate => {
             let value = match letter {
-                b'y' => 2,
-                b'm' => 1,
+                b'y' => 1,
+                b'm' => 2,
                 _ => 0,
             };
             Ok(bytes(value, 4, endian))
