@@ -281,6 +281,14 @@ fn main() -> io::Result<()> {
     let own = fs::read(std::env::current_exe()?)?;
     c.put("elf", "headers", &own[..own.len().min(LIMIT as usize)])?;
 
+    let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../loader/tests/data");
+    for entry in fs::read_dir(objects)? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".o")) {
+            c.put("object", name, &fs::read(&path)?)?;
+        }
+    }
+
     c.front("kallsyms", "/proc/kallsyms")?;
     c.texts("kallsyms", &["ffffffff81000000 T _text\nffffffff81000040 t f\nffffffffc0000000 t g\t[m]\n"])?;
     let cache = ld_cache();

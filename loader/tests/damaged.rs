@@ -75,7 +75,7 @@ fn what_is_no_object() {
     bytes_fail(
         &narrow,
         expect![
-            "ELF: a 32-bit file for machine 247, where BPF objects have 64 bits; compile with `clang -target bpf`"
+            "ELF: a 32-bit file for bpf, where BPF objects have 64 bits; compile with `clang -target bpf`"
         ],
     );
 }
