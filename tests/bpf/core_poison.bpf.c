@@ -50,6 +50,7 @@ CASE(missing_enumerator)
 	return 0;
 }
 
+// Zero says that there is no such type.
 CASE(missing_type_id)
 {
 	out[0] = type_id_target(struct only_here);

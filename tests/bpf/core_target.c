@@ -8,9 +8,8 @@ struct moved {
 	int a;
 	u32 added;
 };
-struct moved moved = { .c = 0xcccccccccccccccc, .b = 0xbbbbbbbb, .a = 0x0aaaaaaa, .added = 1 };
-
 typedef struct moved moved_type;
+moved_type moved = { .c = 0xcccccccccccccccc, .b = 0xbbbbbbbb, .a = 0x0aaaaaaa, .added = 1 };
 
 struct shrunk {
 	u8 fourth_is_wider_now;

@@ -1,7 +1,12 @@
 // Functions of the kernel that programs may call (Linux 6.2 has these two), and one that no kernel has.
 #include "bpf.h"
+#include "core.h"
 
-struct task_struct;
+// (A struct that is only announced would be another kind of type than the kernel's.)
+struct task_struct {
+	int pid;
+} CORE;
+
 extern struct task_struct *bpf_task_acquire(struct task_struct *task) KSYM WEAK;
 extern void bpf_task_release(struct task_struct *task) KSYM WEAK;
 extern int tracewell_no_function(int number) KSYM WEAK;

@@ -25,7 +25,8 @@ SEC("tc") int look(struct __sk_buff *context)
 
 	if (!holder)
 		return 1;
-	holder->seen = holder->task ? 2 : 1;
+	// (The question is also what has the compiler note the whole struct.)
+	holder->seen = (holder->task ? 2 : 1) + 2 * field_exists(((struct task_struct *)NULL)->pid);
 	return 0;
 }
 

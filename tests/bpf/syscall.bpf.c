@@ -6,9 +6,12 @@ struct request {
 	u64 answer;
 };
 
+u64 last;
+
 SEC("syscall") int answer(struct request *request)
 {
 	request->answer = request->number * 2;
+	last = request->answer;
 	return 21;
 }
 

@@ -110,6 +110,12 @@ pub fn of_kernel(kernel: &Kernel) -> Result<Vec<u8>, String> {
     add(&mut archive, "lib/modules/dummy.ko", &kernel.folder.join("dummy.ko"))?;
     let release = kernel.release.as_deref().unwrap_or_default();
     archive.file("etc/kernel-release", 0o644, release.as_bytes());
+    // Where distributions put it; objects ask for values of it.
+    let config = kernel.folder.join("config");
+    if config.exists() {
+        archive.dir("boot");
+        add(&mut archive, &format!("boot/config-{release}"), &config)?;
+    }
     Ok(archive.finish())
 }
 

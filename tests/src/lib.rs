@@ -8,6 +8,7 @@ pub mod guest;
 pub mod initramfs;
 pub mod kernels;
 pub mod libtest;
+pub mod objects;
 pub mod report;
 pub mod skips;
 pub mod support;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use bpf_sys::map::MapType;
-use loader::{Collection, Error, LoadOptions, LoadedProgram, Loader, Object, Target};
+use loader::{Collection, Error, LoadOptions, LoadedProgram, Loader, MapSpec, Object, Target};
 
 /// Bytes of a 64-bit load of an immediate, the first one of its instruction.
 const LD_IMM64: u8 = 0x18;
@@ -58,9 +58,7 @@ fn one_object(target: &Target<'_>, object: &Object) -> String {
         Ok(collection) => {
             text += "  whole ok\n";
             for (index, map) in collection.object().maps.iter().enumerate() {
-                let name = &map.kernel_name;
-                let name = if map.data.is_some() || map.name.starts_with('.') { name } else { &map.name };
-                let _ = writeln!(text, "  map {name} {}", map_facts(&collection, index));
+                let _ = writeln!(text, "  map {} {}", map_name(map), map_facts(&collection, index));
             }
             for program in collection.programs() {
                 let facts = program_facts(&collection, program);
@@ -92,6 +90,12 @@ fn one_object(target: &Target<'_>, object: &Object) -> String {
         }
     }
     text
+}
+
+/// The name by which libbpf knows the map: of the four usual data sections it has the object's name before it.
+fn map_name(map: &MapSpec) -> &str {
+    let usual = [".data", ".rodata", ".bss", ".kconfig"].contains(&map.name.as_str());
+    if usual { &map.kernel_name } else { &map.name }
 }
 
 fn map_facts(collection: &Collection, index: usize) -> String {
@@ -127,11 +131,7 @@ fn program_facts(collection: &Collection, program: &LoadedProgram) -> String {
     let names: HashMap<u32, &str> = collection
         .maps()
         .iter()
-        .filter_map(|map| {
-            let data = map.spec.data.is_some() || map.spec.name.starts_with('.');
-            let name = if data { &map.spec.kernel_name } else { &map.spec.name };
-            Some((map.map.info().ok()?.id, name.as_str()))
-        })
+        .filter_map(|map| Some((map.map.info().ok()?.id, map_name(&map.spec))))
         .collect();
     let records = |bytes: &[u8], size: u32| bytes.len() / (size.max(1) as usize);
     let mut text = format!(
