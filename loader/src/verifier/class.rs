@@ -213,17 +213,17 @@ fn memory(case: &Case<'_>) -> Option<Finding> {
              signed",
         ));
     }
-    if case.says("min value is outside of the allowed memory range") {
-        return Some(Finding::new(
-            "the access may lie in front of the memory or behind its end",
-            "limit the index on both sides before the access, or make it unsigned",
-        ));
-    }
     if case.says("invalid access to packet") || case.says("offset is outside of the packet") {
         return Some(Finding::new(
             "the packet may end before that",
             "compare with data_end right before: `if ((void *)(header + 1) > data_end) return ...;`, again after every \
              call that may change the packet",
+        ));
+    }
+    if case.says("min value is outside of the allowed memory range") {
+        return Some(Finding::new(
+            "the access may lie in front of the memory or behind its end",
+            "limit the index on both sides before the access, or make it unsigned",
         ));
     }
     if case.says("write into map forbidden") || case.says("only read is supported") {
