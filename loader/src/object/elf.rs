@@ -235,7 +235,7 @@ impl<'d> Elf<'d> {
                 return Err(Error::Section { section: this.name.to_owned(), offset: 0, what });
             };
             list.extend(entries.iter().map(|rel| Rel {
-                offset: rel.r_offset(endian).into(),
+                offset: rel.r_offset(endian),
                 symbol: rel.r_sym(endian) as usize,
                 kind: rel.r_type(endian).0,
             }));

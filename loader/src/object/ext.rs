@@ -24,36 +24,31 @@ impl Notes {
         let Some(ext) = types.and_then(|types| types.ext.as_ref()) else {
             return Ok(notes);
         };
-        let index_of = |name: &str, mut offsets: &mut dyn Iterator<Item = u32>| {
-            let (index, _) = elf.section(name).ok_or_else(|| Error::Section {
-                section: ".BTF.ext".to_owned(),
-                offset: 0,
-                what: format!("notes something about section `{name}`, which is not there; compile it again"),
-            })?;
-            if let Some(offset) = Iterator::find(&mut offsets, |offset| !offset.is_multiple_of(INSN)) {
-                let what = format!(
-                    "notes something about byte {offset:#x} of `{name}`, where no instruction begins"
-                );
-                return Err(Error::Section { section: ".BTF.ext".to_owned(), offset: 0, what });
-            }
-            Ok(index)
-        };
         for section in ext.func_info() {
-            let index = index_of(section.name, &mut section.records.clone().map(|record| record.insn_off))?;
-            if let Some(notes) = notes.get_mut(index) {
+            if let Some(notes) = place(&mut notes, elf, section.name) {
                 notes.funcs.extend(section.records);
             }
         }
         for section in ext.line_info() {
-            let index = index_of(section.name, &mut section.records.clone().map(|record| record.insn_off))?;
-            if let Some(notes) = notes.get_mut(index) {
+            if let Some(notes) = place(&mut notes, elf, section.name) {
                 notes.lines.extend(section.records);
             }
         }
         for section in ext.core_relos() {
-            let index = index_of(section.name, &mut section.records.clone().map(|record| record.insn_off))?;
-            if let Some(notes) = notes.get_mut(index) {
+            if let Some(notes) = place(&mut notes, elf, section.name) {
                 notes.core.extend(section.records);
+            }
+        }
+        for (index, notes) in notes.iter().enumerate() {
+            let offsets = notes.funcs.iter().map(|record| record.insn_off);
+            let offsets = offsets.chain(notes.lines.iter().map(|record| record.insn_off));
+            let mut offsets = offsets.chain(notes.core.iter().map(|record| record.insn_off));
+            if let Some(offset) = offsets.find(|offset| !offset.is_multiple_of(INSN)) {
+                let what = format!(
+                    "notes something about byte {offset:#x} of `{}`, where no instruction begins; compile it again",
+                    elf.section_name(index)
+                );
+                return Err(Error::Section { section: ".BTF.ext".to_owned(), offset: 0, what });
             }
         }
         for notes in &mut notes {
@@ -78,6 +73,12 @@ impl Notes {
     pub fn core(&self, start: usize, len: usize) -> &[CoreRelo] {
         within(&self.core, start, len, |record| record.insn_off)
     }
+}
+
+/// Where records of a section go; nowhere if somebody took the section out of the file.
+fn place<'n>(notes: &'n mut [Notes], elf: &Elf<'_>, section: &str) -> Option<&'n mut Notes> {
+    let (index, _) = elf.section(section)?;
+    notes.get_mut(index)
 }
 
 fn within<R>(records: &[R], start: usize, len: usize, offset: impl Fn(&R) -> u32) -> &[R] {

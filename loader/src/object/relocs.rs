@@ -152,6 +152,11 @@ impl Resolver<'_, '_> {
                 None => bad("lies more than 4 GiB into its section".to_owned()),
             };
         }
+        if target.name == ".jumptables" {
+            return bad(
+                "is a jump table, which this loader cannot load; compile with `-fno-jump-tables`".into()
+            );
+        }
         bad(format!(
             "names something in section `{}`, which holds neither maps nor variables; put variables into `.data.*`, \
              `.rodata.*` or `.bss.*`",
@@ -167,7 +172,7 @@ impl Resolver<'_, '_> {
         distance: i64,
         call: bool,
     ) -> Result<Target> {
-        let start = i64::try_from(symbol.value / 8).ok().filter(|_| symbol.value % 8 == 0);
+        let start = i64::try_from(symbol.value / 8).ok().filter(|_| symbol.value.is_multiple_of(8));
         let insn = start.and_then(|start| usize::try_from(start.checked_add(distance)?).ok());
         match insn {
             Some(insn) => Ok(Target::Func { section: symbol.section, insn }),

@@ -115,7 +115,7 @@ pub fn link(
                     ops.type_name
                 ));
             };
-            let insn = usize::try_from(symbol.value / 8).ok().filter(|_| symbol.value % 8 == 0);
+            let insn = usize::try_from(symbol.value / 8).ok().filter(|_| symbol.value.is_multiple_of(8));
             let program = insn.and_then(|insn| functions.program_at(symbol.section, insn));
             let Some((index, program)) = program.and_then(|index| Some((index, programs.get_mut(index)?)))
             else {

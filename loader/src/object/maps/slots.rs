@@ -102,7 +102,7 @@ fn target(
             }
         }
         MapType::ProgArray => {
-            let insn = usize::try_from(symbol.value / 8).ok().filter(|_| symbol.value % 8 == 0);
+            let insn = usize::try_from(symbol.value / 8).ok().filter(|_| symbol.value.is_multiple_of(8));
             match insn.and_then(|insn| functions.program_at(symbol.section, insn)) {
                 Some(program) => Ok(SlotTarget::Program(program)),
                 None => bad(
