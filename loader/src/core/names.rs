@@ -15,28 +15,39 @@ impl<'a> Flavours<'a> {
         let text = btf.own_strings();
         let bytes = text.as_bytes();
         let mut names = Vec::new();
-        // Only every third byte needs a look: three underscores in a row cannot hide between two of them.
-        let mut at = 2;
-        while let Some(byte) = bytes.get(at) {
-            if *byte != b'_' {
-                at += 3;
-                continue;
-            }
-            let end = bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len(), |len| at + len);
-            let start = bytes.iter().take(at).rposition(|byte| *byte == 0).map_or(0, |zero| zero + 1);
-            let run = bytes.iter().take(at).skip(start).rev().take_while(|byte| **byte == b'_').count()
-                + bytes.iter().take(end).skip(at).take_while(|byte| **byte == b'_').count();
-            if run < 3 {
-                at += 1;
-                continue;
-            }
-            if let Some(name) = text.get(start..end) {
-                let essential = essential_name(name);
-                if essential.len() < name.len() {
-                    names.push((essential, name));
+        let mut seen = 0;
+        let mut look = |around: usize| {
+            // Three underscores that lie in this word or across its ends, and in no string that was looked at.
+            let until = (around + 10).min(bytes.len());
+            while let Some(near) = bytes.get(around.saturating_sub(2).max(seen)..until) {
+                let Some(run) = near.windows(3).position(|three| three == b"___") else { return };
+                let at = until - near.len() + run;
+                let start = bytes.iter().take(at).rposition(|byte| *byte == 0).map_or(0, |zero| zero + 1);
+                let end =
+                    bytes.iter().skip(at).position(|byte| *byte == 0).map_or(bytes.len(), |len| at + len);
+                if let Some(name) = text.get(start..end) {
+                    let essential = essential_name(name);
+                    if essential.len() < name.len() {
+                        names.push((essential, name));
+                    }
                 }
+                seen = end;
             }
-            at = end + 3;
+        };
+        // Eight bytes at a time. Of three underscores in a row two are in the same word, wherever they begin.
+        for (index, word) in bytes.chunks(8).enumerate() {
+            let twice = match word.first_chunk::<8>() {
+                Some(word) => {
+                    let other = u64::from_le_bytes(*word) ^ 0x5f5f_5f5f_5f5f_5f5f;
+                    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+                    let same = !(((other & LOW) + LOW) | other | LOW);
+                    same & (same >> 8) != 0
+                }
+                None => true,
+            };
+            if twice {
+                look(index * 8);
+            }
         }
         names.sort_unstable();
         names.dedup();
@@ -99,5 +110,45 @@ pub(crate) fn kind_word(kind: Kind) -> &'static str {
         Kind::Union => "union ",
         Kind::Enum | Kind::Enum64 => "enum ",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use btf::{Builder, Endian};
+
+    #[test]
+    fn flavours_wherever_they_lie() {
+        // Each name at each place within the words that are looked at.
+        for shift in 0..9 {
+            let mut builder = Builder::new(Endian::Little);
+            builder.string(&"p".repeat(shift));
+            for name in [
+                "a___b",
+                "_",
+                "long_name_of_a_type___x",
+                "no____flavour",
+                "__x",
+                "c___d___e",
+                "f___",
+                "g___h",
+                "i___j",
+                "ab___c",
+            ] {
+                builder.fwd(name, false);
+            }
+            let bytes = builder.finish();
+            let btf = Btf::parse(&bytes).unwrap();
+            let flavours = Flavours::of(&btf);
+            let found: Vec<&str> = flavours.names.iter().map(|(_, name)| *name).collect();
+            assert_eq!(
+                found,
+                ["a___b", "ab___c", "c___d___e", "g___h", "i___j", "long_name_of_a_type___x"],
+                "{shift}"
+            );
+            assert_eq!(candidates(&btf, &flavours, "a", Kind::Fwd).len(), 1);
+            assert_eq!(candidates(&btf, &flavours, "c___d", Kind::Fwd).len(), 1);
+        }
     }
 }
