@@ -25,9 +25,10 @@ pub mod target;
 mod text;
 pub mod verifier;
 
-pub use collection::{Collection, LoadedMap, LoadedProgram};
+pub use collection::{Collection, Global, LoadedMap, LoadedProgram, TypedMap};
 pub use error::{Error, Result};
-pub use load::{LoadOptions, Loader, Verdict};
+pub use globals::Pod;
+pub use load::{Fallback, LoadOptions, Loader, Verdict};
 pub use spec::{
     AttachTarget, CoreRelo, Extern, ExternKind, FuncSpec, LineSpec, MapKind, MapSpec, Object, Pinning,
     Poison, ProgramSpec, Reloc, RelocKind, Resolution, Slot, SlotTarget, StructOps, Variable,

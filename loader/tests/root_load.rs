@@ -7,10 +7,10 @@ use bpf_sys::features;
 use bpf_sys::map::{MapFlags, MapType};
 use bpf_sys::prog::ProgType;
 use common::{data, load, load_with, object, program, run};
-use loader::load::Fallback;
+
 use loader::{
-    Error, Extern, ExternKind, LoadOptions, Loader, MapKind, MapSpec, Pinning, Reloc, RelocKind, Resolution,
-    SlotTarget, Target,
+    Error, Extern, ExternKind, Fallback, LoadOptions, Loader, MapKind, MapSpec, Pinning, Reloc, RelocKind,
+    Resolution, SlotTarget, Target,
 };
 
 /// A section of each kind, and a program that adds the constant to both others and returns the constant.

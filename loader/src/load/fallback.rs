@@ -1,5 +1,6 @@
 //! What is left out or replaced on kernels that do not have it.
 
+use asm::Insn;
 use bpf_sys::features::{self, Answer};
 use bpf_sys::map::{MapCreate, MapFlags, MapType};
 use bpf_sys::prog::{AttachType, ProgLoad, ProgType};
@@ -17,6 +18,8 @@ pub enum Fallback {
     GlobalData,
     /// Arrays that can be mapped, since Linux 5.5: read and written by system calls.
     MmapableArrays,
+    /// Kprobe programs of any version of the kernel, since Linux 5.0: they state the running one's.
+    AnyVersion,
     /// Stating where a program will be attached where it needs not, since Linux 4.17: left out.
     ExpectedAttachType,
     /// BTF of objects, since Linux 4.18: left out, unless a map needs it.
@@ -37,6 +40,7 @@ impl Fallback {
         Fallback::ProbeReadKernel,
         Fallback::GlobalData,
         Fallback::MmapableArrays,
+        Fallback::AnyVersion,
         Fallback::ExpectedAttachType,
         Fallback::Btf,
         Fallback::BtfKinds,
@@ -58,17 +62,13 @@ impl Fallback {
             Fallback::ProbeReadKernel => features::helper(ProgType::Kprobe, 113).is_no(),
             Fallback::GlobalData => features::has_global_data().is_no(),
             Fallback::MmapableArrays => features::has_mmapable().is_no(),
+            Fallback::AnyVersion => {
+                let trial = ProgLoad { prog_type: ProgType::Kprobe, ..trial() };
+                let version = crate::kernel::version().unwrap_or(0);
+                trial.load().is_err() && ProgLoad { kern_version: version, ..trial }.load().is_ok()
+            }
             Fallback::ExpectedAttachType => {
-                let trial = ProgLoad {
-                    prog_type: ProgType::CgroupSock,
-                    // r0 = 0; exit
-                    insns: &[
-                        asm::Insn::new(0xb7, 0, 0, 0, 0).to_u64(),
-                        asm::Insn::new(0x95, 0, 0, 0, 0).to_u64(),
-                    ],
-                    license: "GPL",
-                    ..ProgLoad::default()
-                };
+                let trial = ProgLoad { prog_type: ProgType::CgroupSock, ..trial() };
                 let stated =
                     ProgLoad { expected_attach_type: Some(AttachType::CgroupInetSockCreate), ..trial };
                 trial.load().is_ok() && stated.load().is_err()
@@ -79,6 +79,12 @@ impl Fallback {
             Fallback::UprobeMulti => !matches!(features::has_uprobe_multi(), Answer::Yes),
         }
     }
+}
+
+/// A program that returns 0, to be given a type.
+pub(super) fn trial() -> ProgLoad<'static> {
+    const WORDS: [u64; 2] = [Insn::new(0xb7, 0, 0, 0, 0).to_u64(), Insn::new(0x95, 0, 0, 0, 0).to_u64()];
+    ProgLoad { insns: &WORDS, license: "GPL", ..ProgLoad::default() }
 }
 
 /// Whether a map of this type takes no BTF ids of its key and value.

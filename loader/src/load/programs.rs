@@ -1,7 +1,7 @@
 //! Loading programs.
 
 use super::context_tags;
-use super::fallback::Fallback;
+use super::fallback::{Fallback, trial};
 use super::patch::{Patched, has_probe_reads};
 use super::records;
 use super::session::Session;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 use bpf_sys::Errno;
 use bpf_sys::btf_obj::BtfObj;
 use bpf_sys::features::{self, Capability};
-use bpf_sys::prog::{AttachType, Prog, ProgLoad, ProgLoadError, Records};
+use bpf_sys::prog::{AttachType, Prog, ProgFlags, ProgLoad, ProgLoadError, ProgType, Records};
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Session<'_> {
@@ -85,7 +85,7 @@ impl Session<'_> {
             attach_btf_obj: module.as_ref().map(|module| module.as_fd()),
             attach_prog: attach.prog.map(|prog| prog.as_fd()),
             prog_flags: spec.flags,
-            kern_version: self.object.kernel_version,
+            kern_version: self.stated_version(),
             ifindex: self.options.ifindex,
             btf: btf.map(|btf| btf.as_fd()),
             func_info: Records { rec_size: records::FUNC_SIZE, bytes: &funcs },
@@ -113,6 +113,14 @@ impl Session<'_> {
         spec.expected_attach_type.filter(|_| !left_out)
     }
 
+    /// The kernel's version where the object or the kernel wants it stated.
+    fn stated_version(&self) -> u32 {
+        match self.object.kernel_version {
+            0 if self.known_to_lack(Fallback::AnyVersion) => crate::kernel::version().unwrap_or(0),
+            version => version,
+        }
+    }
+
     /// Whether the refusal may be about something that can be left out or replaced: then it is, from now on.
     fn can_do_without(&self, spec: &ProgramSpec, error: &bpf_sys::Error) -> bool {
         let newly = |fallback: Fallback| !self.known_to_lack(fallback) && self.lacks(fallback);
@@ -123,6 +131,7 @@ impl Session<'_> {
         let mut any = false;
         if unverified && matches!(errno, Errno::E2BIG | Errno::EINVAL) {
             any |= newly(Fallback::Names);
+            any |= spec.prog_type == ProgType::Kprobe && newly(Fallback::AnyVersion);
             any |= spec.attach_type_optional && newly(Fallback::ExpectedAttachType);
         }
         if !unverified && errno == Errno::EINVAL && has_probe_reads(&spec.insns) {
@@ -206,30 +215,21 @@ fn unsupported(spec: &ProgramSpec, refused: &ProgLoadError) -> Option<bpf_sys::E
         );
     }
     let flags = [
-        (bpf_sys::prog::ProgFlags::XDP_HAS_FRAGS, "XDP programs for packets in several buffers", "5.18"),
-        (bpf_sys::prog::ProgFlags::SLEEPABLE, "sleepable programs of this type", "5.10 (uprobes: 6.0)"),
+        (ProgFlags::XDP_HAS_FRAGS, "XDP programs for packets in several buffers", "5.18"),
+        (ProgFlags::SLEEPABLE, "sleepable programs of this type", "5.10 (uprobes: 6.0)"),
     ];
-    let trial = |expected, flags| {
-        ProgLoad {
-            prog_type: spec.prog_type,
-            // r0 = 0; exit
-            insns: &[asm::Insn::new(0xb7, 0, 0, 0, 0).to_u64(), asm::Insn::new(0x95, 0, 0, 0, 0).to_u64()],
-            license: "GPL",
-            expected_attach_type: expected,
-            prog_flags: flags,
-            ..ProgLoad::default()
-        }
-        .load()
+    let trial = |expected_attach_type, prog_flags| {
+        ProgLoad { prog_type: spec.prog_type, expected_attach_type, prog_flags, ..trial() }.load()
     };
     // Types that are verified for a target in BTF cannot be tried without one.
-    let without = trial(None, bpf_sys::prog::ProgFlags::empty()).is_ok();
+    let without = trial(None, ProgFlags::empty()).is_ok();
     for (flag, feature, since) in flags {
         if without && spec.flags.contains(flag) && trial(None, flag).is_err() {
             return unsupported(feature, since, "a trial program with this flag was refused".to_owned());
         }
     }
     let expected = spec.expected_attach_type?;
-    if without && trial(Some(expected), bpf_sys::prog::ProgFlags::empty()).is_err() {
+    if without && trial(Some(expected), ProgFlags::empty()).is_err() {
         return unsupported(
             expected.abi_name().unwrap_or("this attach type"),
             expected.since().unwrap_or("a newer release than this loader knows"),
