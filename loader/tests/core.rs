@@ -772,3 +772,13 @@ fn instructions() {
     );
     let _ = S8;
 }
+
+mod exercise_core;
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn arbitrary_types(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..600)) {
+        exercise_core::bytes(&bytes);
+    }
+}
