@@ -1,11 +1,13 @@
 //! Measures tracewell beside bpftrace and BCC, each figure as a ratio taken in one run on one kernel.
 //!
 //! `bench guest` runs inside a guest (system-wide tracing), `bench host` on the running machine (it traces its own
-//! process only). Tools that are not installed are named as such. `tests/bench` builds what both need and calls them.
+//! process only), `bench loader` measures the loader beside libbpf there. Tools that are not installed are named as such. `tests/bench` builds what both need and calls them.
 //! A figure is never a pass or fail: these are measurements, the tests are elsewhere.
 #![forbid(unsafe_code)]
 
 mod cost;
+mod figures;
+mod peers;
 mod report;
 mod tool;
 
@@ -19,6 +21,13 @@ fn main() {
     let mut args = std::env::args().skip(1);
     let place = args.next().unwrap_or_default();
     let only: Vec<String> = args.collect();
+    if place == "figures" {
+        if let Err(message) = figures::print(&only) {
+            eprintln!("{message}");
+            std::process::exit(1);
+        }
+        return;
+    }
     let wanted = |section: &str| only.is_empty() || only.iter().any(|o| o == section);
     let mut report = Report::new(&kernel_release());
     match place.as_str() {
@@ -47,8 +56,16 @@ fn main() {
                 cost::own_syscalls(&mut report);
             }
         }
+        "loader" => {
+            if wanted("btf") {
+                peers::btf(&mut report);
+            }
+            if wanted("load") {
+                peers::load(&mut report);
+            }
+        }
         _ => {
-            eprintln!("usage: bench guest|host [start|cost|syscalls|all|hello ...]");
+            eprintln!("usage: bench guest|host|loader [start|cost|syscalls|all|hello|btf|load ...]");
             std::process::exit(2);
         }
     }
