@@ -10,7 +10,6 @@ pub use helpers::helper_since;
 
 use crate::spec::ProgramSpec;
 use asm::Insn;
-use bpf_sys::prog::ProgLoadError;
 use btf::Btf;
 use log::Log;
 use std::fmt;
@@ -58,12 +57,20 @@ pub(crate) struct Facts<'f> {
     pub btf: Option<&'f [u8]>,
     /// Instructions that nothing could be filled into, and what is missing.
     pub poisoned: &'f [(usize, String)],
+    /// The kernel's answer.
+    pub errno: bpf_sys::Errno,
+    /// Everything that it said.
+    pub log: &'f str,
+    /// The licence that the program was loaded under.
+    pub license: &'f str,
+    /// What to do where nothing better is found.
+    pub remedy: Option<String>,
 }
 
 impl VerifierError {
-    pub(crate) fn new(facts: &Facts<'_>, refused: &ProgLoadError) -> VerifierError {
+    pub(crate) fn new(facts: &Facts<'_>) -> VerifierError {
         let spec = facts.program;
-        let log = Log::read(&refused.log);
+        let log = Log::read(facts.log);
         let insns: Vec<Insn> = facts.words.iter().map(|word| Insn::from_u64(*word)).collect();
         let insn = log.insn.filter(|at| *at < insns.len());
         let insn_text = insn.and_then(|at| asm::disassemble(insns.get(at..)?).next().map(|(_, text)| text));
@@ -85,11 +92,11 @@ impl VerifierError {
             insns: &insns,
             insn,
             prog_type: spec.prog_type,
-            license: &refused.license,
+            license: facts.license,
         });
         let (meaning, remedy) = match &poison {
             Some(what) => (None, Some(class::poison_remedy(what).to_owned())),
-            None => (found.meaning, found.remedy.or_else(|| refused.remedy())),
+            None => (found.meaning, found.remedy.or_else(|| facts.remedy.clone())),
         };
         VerifierError {
             program: spec.name.clone(),
@@ -103,8 +110,8 @@ impl VerifierError {
             meaning,
             poison,
             remedy,
-            errno: refused.errno,
-            log: refused.log.clone(),
+            errno: facts.errno,
+            log: facts.log.to_owned(),
         }
     }
 

@@ -519,3 +519,39 @@ fn root_types_are_rewritten_or_left_out() {
     assert_eq!(run(&rewritten, "add"), 0);
     assert!(load(&[Fallback::Btf]).btf().is_none());
 }
+
+/// In a process of its own, from which the kernel's types are hidden.
+#[test]
+fn root_a_kernel_without_types_says_so() {
+    const INSIDE: &str = "TRACEWELL_TEST_WITHOUT_TYPES";
+    let test = "root_a_kernel_without_types_says_so";
+    if std::env::var_os(INSIDE).is_some() {
+        let mut object = object("typed");
+        let mut spec = program("typed", ProgType::Tracing, |b| {
+            b.mov_imm(R0, 0).exit();
+        });
+        spec.section = "tp_btf/sched_switch".to_owned();
+        spec.expected_attach_type = Some(bpf_sys::prog::AttachType::TraceRawTp);
+        spec.attach = loader::AttachTarget::TracepointBtf { name: "sched_switch".to_owned() };
+        object.programs = vec![spec];
+        println!("ERROR {}", load(&object).unwrap_err());
+        // What needs no types is loaded all the same.
+        assert_eq!(run(&load(&with_globals()).unwrap(), "add"), 0);
+        return;
+    }
+    skip_unless_bpf!("root_a_kernel_without_types_says_so");
+    let own = std::env::current_exe().unwrap();
+    let command =
+        format!("mount -t tmpfs none /sys/kernel/btf && exec '{}' --exact {test} --nocapture", own.display());
+    let child =
+        std::process::Command::new("unshare").args(["-m", "sh", "-c", &command]).env(INSIDE, "1").output();
+    let output = match child {
+        Ok(output) => output,
+        Err(error) => return eprintln!("SKIP {test}: no unshare(1) that could hide the types: {error}"),
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}\n{complaint}");
+    let told = text.lines().find(|line| line.contains("ERROR ")).unwrap_or_else(|| panic!("{text}"));
+    assert!(told.contains("the kernel has no BTF") && told.contains("CONFIG_DEBUG_INFO_BTF"), "{told}");
+}

@@ -169,8 +169,12 @@ impl Session<'_> {
                 words: &patched.words,
                 btf: self.object.btf.as_deref(),
                 poisoned: &patched.poisoned,
+                errno: refused.errno,
+                log: &refused.log,
+                license: &refused.license,
+                remedy: refused.remedy(),
             };
-            return Error::Verifier(Box::new(VerifierError::new(&facts, &refused)));
+            return Error::Verifier(Box::new(VerifierError::new(&facts)));
         }
         let privileged = features::has_capability(Capability::SysAdmin).is_yes();
         let context = if refused.errno == Errno::EPERM && privileged {
