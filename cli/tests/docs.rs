@@ -1,18 +1,21 @@
 //! The pages' commands, run as they stand.
 
+#[path = "common/bpf.rs"]
+mod bpf;
 mod common;
 
 use common::*;
 use std::process::Command;
 
-/// The commands of a page's `console` blocks: the lines that begin with `$ tracewell`.
+/// The commands of a page's `console` blocks: the lines that begin with `$` and call `tracewell`.
 fn commands(page: &str) -> Vec<String> {
     let (mut found, mut inside) = (Vec::new(), false);
     for line in page.lines() {
         match line.strip_prefix("```") {
             Some(info) => inside = info == "console",
-            None if inside => found
-                .extend(line.strip_prefix("$ ").filter(|c| c.starts_with("tracewell ")).map(String::from)),
+            None if inside => {
+                found.extend(line.strip_prefix("$ ").filter(|c| c.contains("tracewell ")).map(String::from))
+            }
             None => {}
         }
     }
@@ -27,12 +30,26 @@ fn root_documented_commands_run() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let dir = std::path::Path::new(BIN).parent().expect("its directory");
     let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
-    for (page, least) in [("docs/funccount.md", 5), ("docs/stackcount.md", 5)] {
+    // The objects that pages load lie in the directory where their commands run.
+    let place = scratch("docs");
+    for (name, bytes) in [
+        ("rings.o", bpf::RINGS),
+        ("refused.o", bpf::REFUSED),
+        ("globals.o", bpf::GLOBALS),
+        ("typed.o", bpf::TYPED),
+    ] {
+        std::fs::write(place.join(name), bytes).expect("an object file");
+    }
+    let pages =
+        [("docs/funccount.md", 5), ("docs/stackcount.md", 5), ("docs/prog.md", 10), ("docs/map.md", 6)];
+    for (page, least) in pages {
         let text = std::fs::read_to_string(root.join(page)).expect("the page");
         let commands = commands(&text);
         assert!(commands.len() >= least, "{page} has {} commands", commands.len());
         for command in commands {
-            let out = Command::new("sh").args(["-c", &command]).env("PATH", &path).output().expect("sh");
+            let mut shell = Command::new("sh");
+            let out =
+                shell.args(["-c", &command]).env("PATH", &path).current_dir(&place).output().expect("sh");
             let run = Run::from(out);
             // A command that is traced for less time than it takes is ended by SIGTERM.
             assert_eq!(run.status, Some(0), "{page}: {command}: {run:?}");

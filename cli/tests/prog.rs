@@ -273,8 +273,8 @@ fn loaded_by_others() -> bool {
 #[test]
 fn root_prog_load_says_what_is_wrong() {
     let Some(place) = Place::new("prog_bad") else { return };
-    let file = place.object("maps.o", MAPS);
-    let cut = place.object("cut.o", &MAPS[..MAPS.len() / 2]);
+    let file = place.object("typed.o", TYPED);
+    let cut = place.object("cut.o", &TYPED[..TYPED.len() / 2]);
     let pin = place.pin("x");
     let bad = |args: &[&str], parts: &[&str]| {
         let mut all = vec!["prog", "load"];
@@ -287,7 +287,10 @@ fn root_prog_load_says_what_is_wrong() {
     bad(&[&file, &place.pin("a.b")], &["no dot", "a_b would do"]);
     bad(&[&file, "--check", "--set", "nosuch=1"], &["`nosuch`", "no global variables"]);
     bad(&[&file, "--check", "--map-max", "nosuch=1"], &["no map `nosuch`", "typed, ", "queue, "]);
-    bad(&[&file, "--autoattach", "--record", "typed=value"], &["no records through a map `typed`", "events"]);
+    bad(
+        &[&file, "--autoattach", "--record", "typed=value"],
+        &["no records through a map `typed`", "no such maps"],
+    );
     bad(&[&file, &pin, "map", "name", "nosuch", "id", "1"], &["no such map", "typed, "]);
     bad(&[&file, &pin, "map", "idx", "99", "id", "1"], &["map idx 99"]);
     bad(&[&file, "--check", "--btf", &file], &["--btf", "no BTF"]);
@@ -297,7 +300,7 @@ fn root_prog_load_says_what_is_wrong() {
     let (shared, second) = (place.pin("typed"), place.pin("y"));
     let create = |name: &str| {
         [
-            "map", "create", name, "type", "hash", "key", "8", "value", "16", "entries", "16", "name",
+            "map", "create", name, "type", "hash", "key", "8", "value", "24", "entries", "16", "name",
             "typed", "flags", "1",
         ]
         .map(String::from)

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 /// `tests/bpf/rings.bpf.c`: records through a ring buffer and a perf event array, of the process `wanted`.
 pub const RINGS: &[u8] = include_bytes!("../../../tests/bpf/obj/rings.o");
-/// `tests/bpf/maps.bpf.c`: maps of many types, and a socket filter.
-pub const MAPS: &[u8] = include_bytes!("../../../tests/bpf/obj/maps.o");
+/// `tests/bpf/typed.bpf.c`: maps with types of keys and values, and a socket filter.
+pub const TYPED: &[u8] = include_bytes!("../../../tests/bpf/obj/typed.o");
 /// `tests/bpf/subprograms.bpf.c`: two socket filters that call functions.
 pub const SUBPROGRAMS: &[u8] = include_bytes!("../../../tests/bpf/obj/subprograms.o");
 /// `tests/bpf/globals.bpf.c`: variables in all sections.
