@@ -124,7 +124,7 @@ impl<'r, 'l, 'a> Relocator<'r, 'l, 'a> {
                 }
             }
         };
-        patch::poison(insns, relo.insn);
+        poison(insns, relo.insn);
         Ok(Some(why))
     }
 

@@ -4,7 +4,6 @@ use crate::{Error, Result};
 use bpf_sys::btf_obj::{BtfFile, BtfObj};
 use bpf_sys::{Errno, ids};
 use btf::Btf;
-use object::read::elf::{FileHeader, SectionHeader};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -71,19 +70,9 @@ fn images() -> Vec<PathBuf> {
     .into()
 }
 
-/// The section `.BTF` of an ELF file of either class and byte order.
+/// The section `.BTF` of an ELF file, whatever machine it is for.
 pub fn section_of(elf: &[u8]) -> Option<&[u8]> {
-    fn section<'data, Elf: FileHeader<Endian = object::Endianness>>(
-        data: &'data [u8],
-    ) -> Option<&'data [u8]> {
-        let header = Elf::parse(data).ok()?;
-        let endian = header.endian().ok()?;
-        let sections = header.sections(endian, data).ok()?;
-        let (_, section) = sections.section_by_name(endian, b".BTF")?;
-        section.data(endian, data).ok().filter(|bytes| !bytes.is_empty())
-    }
-    section::<object::elf::FileHeader64<object::Endianness>>(elf)
-        .or_else(|| section::<object::elf::FileHeader32<object::Endianness>>(elf))
+    crate::object::section(elf, ".BTF").filter(|bytes| !bytes.is_empty())
 }
 
 fn leak(file: BtfFile) -> &'static [u8] {

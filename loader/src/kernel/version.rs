@@ -34,7 +34,7 @@ fn code(text: &str) -> Option<u32> {
     });
     let (major, minor) = (parts.next()??, parts.next()??);
     let patch = parts.next().flatten().unwrap_or(0);
-    Some(major.checked_shl(16)?.checked_add(minor.checked_mul(256)?)?.checked_add(patch.min(255))?)
+    major.checked_shl(16)?.checked_add(minor.checked_mul(256)?)?.checked_add(patch.min(255))
 }
 
 #[cfg(test)]
