@@ -2,12 +2,13 @@
 
 use super::Collection;
 use crate::load::{file_in, pin_at};
+use crate::spec::MapSpec;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
 impl Collection {
-    /// Pins all maps in `dir` under their names; a dot becomes `_`. Maps that are shared by a pin already, and data maps that
-    /// the kernel made no difference for, are pinned too, as bpftool does.
+    /// Pins all maps in `dir` under their names; a dot becomes `_`. Data maps, whose names say little, go by those that the
+    /// kernel knows them by, such as `object_bss`. Maps that are shared by another pin are pinned here, too.
     ///
     /// # Errors
     ///
@@ -16,7 +17,7 @@ impl Collection {
         let dir = dir.as_ref();
         pin_all(self.maps.iter().map(|loaded| {
             let pin = |path: &Path| loaded.map.pin(path);
-            (format!("map `{}`", loaded.spec.name), file_in(dir, &loaded.spec.name), pin)
+            (format!("map `{}`", loaded.spec.name), file_in(dir, pin_name(&loaded.spec)), pin)
         }))
     }
 
@@ -41,8 +42,8 @@ impl Collection {
     /// The first that is there and cannot be removed.
     pub fn unpin(&self, dir: impl AsRef<Path>) -> Result<()> {
         let dir = dir.as_ref();
-        let maps = self.maps.iter().map(|map| &map.spec.name);
-        let programs = self.programs.iter().map(|program| &program.spec.name);
+        let maps = self.maps.iter().map(|map| pin_name(&map.spec));
+        let programs = self.programs.iter().map(|program| program.spec.name.as_str());
         for name in maps.chain(programs) {
             let path = file_in(dir, name);
             match std::fs::remove_file(&path) {
@@ -55,6 +56,14 @@ impl Collection {
             }
         }
         Ok(())
+    }
+}
+
+/// What a map is called where objects share a directory.
+fn pin_name(spec: &MapSpec) -> &str {
+    match spec.name.as_str() {
+        ".data" | ".rodata" | ".bss" | ".kconfig" => &spec.kernel_name,
+        name => name,
     }
 }
 
