@@ -446,6 +446,38 @@ fn programs_that_call_everything_are_bounded() {
     );
 }
 
+#[test]
+fn many_of_everything_take_time_in_proportion() {
+    let mut file = File::default();
+    // A chain of calls, as deep as it is long.
+    const FUNCS: u64 = 10_000;
+    let insns: Vec<Insn> =
+        (0..FUNCS).flat_map(|nth| [if nth + 1 < FUNCS { call(1) } else { MOV }, EXIT]).collect();
+    let main = file.code("socket", &[call(0), EXIT]);
+    let text = file.code(".text", &insns);
+    file.func("main", main, 0, 2);
+    let first = file.func("f", text, 0, 2);
+    for nth in 1..FUNCS {
+        file.func("f", text, nth * 2, 2);
+    }
+    file.relocations(main, &[(0, first, 10)]);
+    // The call has to go to the first instruction behind the symbol's.
+    file.sections[0].data[4..8].copy_from_slice(&(-1_i32).to_le_bytes());
+    for _ in 0..5_000 {
+        let section = file.section(".data.x", PROGBITS, ALLOC | WRITE, vec![0; 8]);
+        for at in [0, 4] {
+            file.symbol("v", section, at, 4, OBJECT, GLOBAL);
+        }
+    }
+    let start = std::time::Instant::now();
+    let object = Object::parse("many", &file.bytes()).unwrap();
+    assert_eq!((object.programs.len(), object.maps.len()), (1, 5_000));
+    assert_eq!(object.programs[0].funcs.len() as u64, FUNCS + 1);
+    assert_eq!(object.maps[4_999].variables.len(), 2);
+    // A hundredth of it when nothing else runs; what is quadratic takes minutes.
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
 /// Bytes of an object with some of them changed.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let change = (any::<prop::sample::Index>(), any::<u64>(), 1..=8_usize);
