@@ -80,7 +80,9 @@ pub fn with_target<T>(m: &ArgMatches, f: impl FnOnce(&Target<'_>) -> Result<T>) 
     match m.get_one::<PathBuf>("btf") {
         None => f(&Target::running()?),
         Some(path) => {
-            let bytes = read(path)?;
+            // A file of BTF, an archive of BTFHub or a vmlinux.
+            let bytes = loader::target::btfhub(&read(path)?)
+                .with_context(|| format!("--btf {}", path.display()))?;
             let btf = Btf::parse(&bytes).with_context(|| format!("--btf {}", path.display()))?;
             f(&Target::with_btf(&btf))
         }

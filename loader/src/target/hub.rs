@@ -28,6 +28,11 @@ pub fn btfhub(bytes: &[u8]) -> Result<Vec<u8>> {
     if is_tar(content) {
         content = member(content).map_err(fail)?;
     }
+    if content.starts_with(b"\x7fELF") {
+        content = crate::object::section(content, ".BTF")
+            .filter(|section| !section.is_empty())
+            .ok_or_else(|| fail("the ELF file has no section .BTF".to_owned()))?;
+    }
     Btf::parse(content).map_err(|source| Error::Btf { place: "BTF archive".to_owned(), source })?;
     Ok(content.to_vec())
 }
@@ -114,6 +119,7 @@ mod tests {
         assert_eq!(error(&tar("a", b"")), "ELF: BTF archive: there is no .btf file in the tar file");
         assert_eq!(error(&archive[..1570]), "ELF: BTF archive: the tar file ends too early");
         assert!(error(b"no BTF at all").contains("BTF"));
+        assert_eq!(error(b"\x7fELF"), "ELF: BTF archive: the ELF file has no section .BTF");
     }
 
     /// `xz` of the machine packs, if there is one; the project itself only unpacks.
