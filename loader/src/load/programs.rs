@@ -23,6 +23,14 @@ impl Session<'_> {
     /// [`Error::Verifier`] with the verifier's log; [`Error::Sys`] where the kernel did not get as far as verifying.
     pub fn load_program(&self, index: usize) -> Result<LoadedProgram> {
         let spec = &self.object.programs[index];
+        if spec.prog_type == crate::sections::UNKNOWN {
+            let what = format!(
+                "its section `{}` does not say of which type it is; name it as libbpf does (`kprobe/FUNC`, `xdp`, `tc` …) \
+                 or set `prog_type`",
+                spec.section
+            );
+            return Err(Error::Program { program: spec.name.clone(), insn: None, what });
+        }
         let own_types = |spec| Types { btf: self.btf.as_ref(), spec };
         let (patched, error) = match self.attempt(index, own_types(spec))? {
             Attempt::Done(loaded) => return Ok(*loaded),

@@ -47,7 +47,7 @@ long global_step(u32 index, void *context)
 	return index;
 }
 
-// Callbacks by address, global and static subprograms, one of them twice, an exception callback.
+// Callbacks by address, subprograms, one of them twice, an exception callback. Kernels take static callbacks only.
 SEC("?tc") __attribute__((btf_decl_tag("exception_callback:caught"))) int everything(void *context)
 {
 	int sum = 0;
