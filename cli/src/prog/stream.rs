@@ -84,7 +84,7 @@ pub fn run(m: &ArgMatches, options: Options, target: &Target<'_>, collection: &C
         bail!("none of the object's programs could be attached, so there is nothing to wait for");
     }
     let names: Vec<String> = attachments.attached.iter().map(ToString::to_string).collect();
-    writeln!(stderr(), "attached: {}; Ctrl-C ends", names.join(", "))?;
+    writeln!(stderr(), "Attached {}: {}; Ctrl-C ends", names.len(), names.join(", "))?;
     if streams.is_empty() {
         writeln!(
             stderr(),
