@@ -305,7 +305,7 @@ impl Tracer {
         // The message may come on either: look at both in turn.
         let attached = loop {
             let soon = (Instant::now() + Duration::from_millis(5)).min(until);
-            let answers = [&out, &err].map(|c| c.wait(&["Tracing ", "Attached "], soon));
+            let answers = [&out, &err].map(|c| c.wait(&["Tracing ", "Attached ", "attached: "], soon));
             if answers.contains(&Some(true)) {
                 break true;
             }
