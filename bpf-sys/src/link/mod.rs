@@ -87,6 +87,7 @@ impl Link {
     }
 
     /// Puts `new` in the place of the link's program, if that is `old` where it is given. Since Linux 5.7.
+    /// Of a struct_ops link, both are maps. Since Linux 6.4.
     ///
     /// # Errors
     ///
