@@ -83,12 +83,19 @@ impl BtfObj {
         Ok(BtfObj { fd: object::by_id(Kind::Btf, id)? })
     }
 
-    /// What the kernel tells about the object.
+    /// What the kernel tells about the object. Before Linux 5.11 neither its name nor whether it is the kernel's.
     pub fn info(&self) -> Result<BtfInfo> {
         let mut name = [0u8; 64];
         let mut raw =
             info::BtfInfo { name: addr_mut(&mut name), name_len: name.len() as u32, ..Default::default() };
-        self.ask(&mut raw)?;
+        match self.ask(&mut raw) {
+            // That kernel has no field for the name and refuses what it does not know.
+            Err(error) if error.is_errno(Errno::E2BIG) => {
+                raw = info::BtfInfo::default();
+                self.ask(&mut raw)?;
+            }
+            asked => asked?,
+        }
         Ok(BtfInfo { id: raw.id, size: raw.btf_size, name: text(&name), kernel_btf: raw.kernel_btf != 0 })
     }
 
