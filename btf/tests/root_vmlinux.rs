@@ -178,11 +178,13 @@ fn root_deduplication_of_the_kernels_types() {
         let found = after.type_by_id(new).expect("an id of the new types");
         if ty.kind() != Kind::Fwd {
             assert_eq!((found.kind(), found.name(), found.len()), (ty.kind(), ty.name(), ty.len()), "{id:?}");
-            assert_eq!(
-                (after.size_of(new), after.align_of(new)),
-                (btf.size_of(id), btf.align_of(id)),
-                "{ty:?}"
-            );
+            // What held a declaration only has a size now that it is a definition.
+            if btf.size_of(id).is_some() {
+                assert_eq!(after.size_of(new), btf.size_of(id), "{ty:?}");
+            }
+            if btf.align_of(id).is_some() {
+                assert_eq!(after.align_of(new), btf.align_of(id), "{ty:?}");
+            }
         }
     }
     assert!(once.dedup().iter().zip(0..).all(|(id, old)| id.0 == old), "a second time removes nothing");
