@@ -2,10 +2,12 @@
 
 mod common;
 mod exercise;
+mod print_exercise;
 
 use btf::*;
 use common::*;
 use exercise::{bytes, ext};
+use print_exercise::print_bytes;
 use proptest::prelude::*;
 use std::sync::OnceLock;
 
@@ -104,6 +106,21 @@ proptest! {
             data[at] = byte;
         }
         bytes(&data);
+    }
+
+    #[test]
+    fn any_graph_of_types_prints(data in synthetic()) {
+        print_bytes(&data);
+    }
+
+    #[test]
+    fn damaged_kinds_print(hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20)) {
+        let mut data = every_kind(Endian::Big);
+        for (at, byte) in hits {
+            let at = at.index(data.len());
+            data[at] = byte;
+        }
+        print_bytes(&data);
     }
 
     #[test]

@@ -332,6 +332,7 @@ fn main() -> io::Result<()> {
             for records in [200, 2000] {
                 if let Some(front) = btf_front(&full, records) {
                     c.put("btf", &format!("vmlinux-{records}"), &front)?;
+                    c.put("btf_print", &format!("vmlinux-{records}"), &front)?;
                 }
             }
         }
@@ -345,10 +346,13 @@ fn main() -> io::Result<()> {
     }
     small.extend(b"\0int\0s\0");
     c.put("btf", "small", &small)?;
+    c.put("btf_print", "small", &small)?;
     for (name, endian) in [("little", btf::Endian::Little), ("big", btf::Endian::Big)] {
         let kinds = btf_kinds(endian);
         c.put("btf", &format!("kinds-{name}"), &kinds.finish())?;
+        c.put("btf_print", &format!("kinds-{name}"), &kinds.finish())?;
         c.put("btf", &format!("layout-{name}"), &kinds.finish_with_layout())?;
+        c.put("btf_print", &format!("layout-{name}"), &kinds.finish_with_layout())?;
         for more in [0, 3] {
             if let Some(ext) = btf_ext(&kinds.finish(), more) {
                 c.put("btf_ext", &format!("records-{name}-{more}"), &ext)?;

@@ -7,7 +7,7 @@ use crate::{Kind, Member, Type};
 
 /// Members and parameters that may be printed even of the smallest data. Anonymous structs that are used by many others
 /// are written out at each, which damaged data could do exponentially often.
-pub(super) const BUDGET: usize = 1 << 16;
+pub(super) const BUDGET: usize = 1 << 12;
 
 /// Anonymous structs within one another; compilers end at 256.
 const MAX_LEVEL: usize = 200;
@@ -93,29 +93,39 @@ impl<'data> Printer<'_, 'data> {
 
     /// Appends padding up to `to`; `false` if that was passed already.
     fn fill(&mut self, cursor: &mut Cursor, to: u64, align: u64, bitfield: bool, level: usize) -> bool {
-        let mut filler: Filler = match cursor.fill(to, align, bitfield) {
-            Some(filler) => filler,
-            None => return false,
-        };
+        let Some(mut filler) = cursor.fill(to, align, bitfield) else { return false };
         // A gap of gigabytes in a damaged struct is one array instead of millions of lines.
-        if let Some(bytes) = filler.bytes() {
+        if let Some((start, bytes)) = filler.array() {
+            let Some(mut bits) = cursor.fill(start, 8, true) else { return false };
+            self.unnamed(&mut bits, level);
             self.indent(level);
             self.out.push_str("char __padding_at_");
-            push_number(&mut self.out, cursor.position() / 8);
+            push_number(&mut self.out, start / 8);
             self.out.push('[');
             push_number(&mut self.out, bytes);
             self.out.push_str("];\n");
-        } else {
-            while let Some((unit, bits)) = filler.next() {
-                self.indent(level);
-                self.out.push_str(unit);
-                self.out.push_str(": ");
-                push_number(&mut self.out, bits);
-                self.out.push_str(";\n");
-            }
+            cursor.jump(start + bytes * 8);
+            let Some(rest) = cursor.fill(to, 1, true) else { return false };
+            filler = rest;
         }
+        self.unnamed(&mut filler, level);
         cursor.jump(to);
         true
+    }
+
+    fn unnamed(&mut self, filler: &mut Filler, level: usize) {
+        while let Some((unit, bits)) = filler.next() {
+            let Some(rest) = self.budget.checked_sub(1) else {
+                self.faults = self.faults.saturating_add(1);
+                return;
+            };
+            self.budget = rest;
+            self.indent(level);
+            self.out.push_str(unit);
+            self.out.push_str(": ");
+            push_number(&mut self.out, bits);
+            self.out.push_str(";\n");
+        }
     }
 
     /// Appends `enum name {` … `}` and its attributes.

@@ -106,6 +106,8 @@ pub fn definition(btf: &Btf<'_>, id: TypeId) -> Option<String> {
     let ty = btf.type_by_id(id)?;
     let mut printer = Printer::new_brief(btf);
     printer.brief = false;
+    printer.layout = vec![0; btf.next_id() as usize];
+    printer.budget = composite::BUDGET + btf.types.len();
     match ty.kind() {
         Kind::Struct | Kind::Union => printer.composite_body(id.0, ty, 0),
         Kind::Enum | Kind::Enum64 => printer.enum_body(id.0, ty, 0),
@@ -116,6 +118,9 @@ pub fn definition(btf: &Btf<'_>, id: TypeId) -> Option<String> {
     printer.out.push(';');
     (printer.faults == 0).then_some(printer.out)
 }
+
+/// Parameters in one declaration, functions as parameters of functions included.
+const MAX_PARAMETERS: usize = 1 << 10;
 
 /// Text is handed on in pieces of about this many bytes.
 const FLUSH: usize = 1 << 16;
@@ -223,7 +228,7 @@ impl<'b, 'data> Printer<'b, 'data> {
             suffix: Vec::new(),
             layout: Vec::new(),
             chain: Vec::new(),
-            budget: composite::BUDGET,
+            budget: MAX_PARAMETERS,
             brief: true,
             faults: 0,
             skipped: 0,

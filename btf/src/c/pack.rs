@@ -88,6 +88,10 @@ impl<'data> Printer<'_, 'data> {
             return Shape { packed: known & PACKED != 0, align: 1 << (known & 0x0f) };
         }
         let Some(depth) = depth.checked_sub(1) else { return Shape { packed: true, align: 1 } };
+        // Until more is known: a damaged type that contains itself asks again.
+        if let Some(layout) = self.layout.get_mut(id as usize) {
+            *layout = KNOWN | PACKED;
+        }
         let (mut packed, mut align) = (false, 1);
         for member in ty.members() {
             let place = self.place_within(&member, depth);
@@ -155,10 +159,6 @@ impl Cursor {
         Cursor { at: 0, in_bitfield: false, packed, units }
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.at
-    }
-
     pub(super) fn jump(&mut self, to: u64) {
         self.at = to;
     }
@@ -194,10 +194,11 @@ pub(super) struct Filler {
 }
 
 impl Filler {
-    /// Bytes to fill, when they are so many that bit fields would be absurd.
-    pub(super) fn bytes(&self) -> Option<u64> {
-        let bytes = (self.to - self.at) / 8;
-        (bytes > 1 << 16 && self.at.is_multiple_of(8) && self.to.is_multiple_of(8)).then_some(bytes)
+    /// Where whole bytes begin and how many there are, when they are so many that bit fields would be absurd.
+    pub(super) fn array(&self) -> Option<(u64, u64)> {
+        let start = self.at.next_multiple_of(8);
+        let bytes = self.to.checked_sub(start)? / 8;
+        (bytes > 1 << 13).then_some((start, bytes))
     }
 
     /// The next one's type and width.

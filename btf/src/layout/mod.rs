@@ -10,9 +10,10 @@ use crate::{Btf, Kind, Member, Type, TypeId};
 /// Bytes of a cache line, where nothing else is said.
 pub const CACHE_LINE: u64 = 64;
 
-/// Structs within one another that are looked into, and members in all: damaged data may nest them exponentially.
+/// Structs within one another that are looked into, and members in all, even of the smallest data: damaged data may nest
+/// them exponentially.
 const MAX_DEPTH: u32 = 32;
-const MAX_MEMBERS: u32 = 1 << 20;
+const MAX_MEMBERS: usize = 1 << 12;
 
 /// The layout of a struct or union.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -94,7 +95,7 @@ pub struct Totals {
 /// only of those without a name. `None` for other types, and where a member has no size.
 pub fn layout<'data>(btf: &Btf<'data>, id: TypeId, expand: bool) -> Option<Layout<'data>> {
     let (id, ty) = btf.resolve(id)?;
-    let mut builder = Builder { btf, expand, left: MAX_MEMBERS };
+    let mut builder = Builder { btf, expand, left: MAX_MEMBERS + btf.own_bytes().len() };
     ty.kind().is_composite().then(|| builder.composite(id, ty, 0, MAX_DEPTH))?
 }
 
@@ -123,7 +124,7 @@ struct Builder<'b, 'data> {
     btf: &'b Btf<'data>,
     expand: bool,
     /// Members that may still be looked at.
-    left: u32,
+    left: usize,
 }
 
 impl<'data> Builder<'_, 'data> {

@@ -62,8 +62,9 @@ pub struct Entry<'data> {
     pub value: Value<'data>,
 }
 
-/// Values read at once, at the most; beyond it there is [`Value::Missing`].
-pub const MAX_VALUES: usize = 1 << 20;
+/// Values read at once, at the most: so many, and so many more for each byte. Beyond it there is [`Value::Missing`]; types
+/// that give that much for few bytes are damaged.
+pub const MAX_VALUES: (usize, usize) = (1 << 12, 32);
 
 /// Nesting that is followed.
 const MAX_DEPTH: u32 = 64;
@@ -72,7 +73,8 @@ const MAX_DEPTH: u32 = 64;
 ///
 /// Bytes that are too few give [`Value::Missing`] where they end; more bytes than the type has are not looked at.
 pub fn decode<'data>(btf: &Btf<'data>, id: TypeId, bytes: &[u8]) -> Value<'data> {
-    let mut reader = Reader { btf, pointer_size: btf.pointer_size() as usize, left: MAX_VALUES };
+    let left = bytes.len().saturating_mul(MAX_VALUES.1).saturating_add(MAX_VALUES.0);
+    let mut reader = Reader { btf, pointer_size: btf.pointer_size() as usize, left };
     reader.value(id, bytes, MAX_DEPTH)
 }
 
@@ -166,7 +168,8 @@ impl<'data> Reader<'_, 'data> {
                 let value = if ty.is_signed() { signed() as i64 } else { raw as u64 as i64 };
                 let mask = if bits >= 64 { u64::MAX } else { (1 << bits) - 1 };
                 let same = |other: i64| other as u64 & mask == value as u64 & mask;
-                let name = ty.enumerators().find(|one| same(one.value)).map(|one| one.name);
+                let name =
+                    ty.enumerators().find(|one| same(one.value) && !one.name.is_empty()).map(|one| one.name);
                 Value::Enum { name, value }
             }
             _ => return None,
