@@ -5,7 +5,7 @@ use btf::ext::CoreReloKind;
 use btf::{Btf, Builder, Endian, IntEncoding, Kind, Linkage, NewMember, TypeId};
 use loader::core::Relocator;
 use loader::relocate::struct_ops;
-use loader::{CoreRelo, MapSpec, StructOps, Target};
+use loader::{CoreRelo, MapKind, MapSpec, StructOps, Target};
 
 /// Bytes, from the front; zeros when there are no more.
 struct Input<'d>(&'d [u8]);
@@ -144,8 +144,7 @@ pub fn bytes(data: &[u8]) {
             assert_eq!(insns, before, "what cannot be relocated stays as it is");
         }
     }
-    let mut map = MapSpec::new("m", bpf_sys::map::MapType::StructOps, 4, 0, 1);
-    map.data = Some(input.0.to_vec());
+    let mut map = MapSpec::new_data("m", MapKind::StructOps, input.0.to_vec());
     let type_id = input.id();
     let funcs = vec![(u32::from(input.byte()), 0)];
     map.struct_ops = Some(StructOps { type_name: "ops".to_owned(), type_id, funcs, link: false });
