@@ -81,8 +81,8 @@ pub fn with_target<T>(m: &ArgMatches, f: impl FnOnce(&Target<'_>) -> Result<T>) 
         None => f(&Target::running()?),
         Some(path) => {
             // A file of BTF, an archive of BTFHub or a vmlinux.
-            let bytes = loader::target::btfhub(&read(path)?)
-                .with_context(|| format!("--btf {}", path.display()))?;
+            let bytes =
+                loader::target::btfhub(&read(path)?).with_context(|| format!("--btf {}", path.display()))?;
             let btf = Btf::parse(&bytes).with_context(|| format!("--btf {}", path.display()))?;
             f(&Target::with_btf(&btf))
         }
