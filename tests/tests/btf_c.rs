@@ -241,7 +241,9 @@ fn header_agrees_with_bpftools() {
         let file = dir.0.join("bpftool.c");
         std::fs::write(&file, theirs + &checks).expect("room for a file");
         // For this machine: bpftool leaves `va_list` to the compiler, which has another one for BPF.
-        let said = compile(clang, &["-fsyntax-only", "-ferror-limit=0"], &file);
+        // And what has no name but a type with one, to `-fms-extensions`.
+        let args = ["-fsyntax-only", "-ferror-limit=0", "-fms-extensions"];
+        let said = compile(clang, &args, &file);
         // Before 7.5 bpftool gave four bytes to enumerations of one byte, and so to what they are in.
         let small = small_enumerations(&btf);
         let wrong: HashSet<&str> = said

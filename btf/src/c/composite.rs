@@ -3,7 +3,7 @@
 use super::Printer;
 use super::names::{Space, push_identifier, push_number, push_signed};
 use super::pack::{Cursor, Filler};
-use crate::{Kind, Member, Type};
+use crate::{Kind, Member, Type, TypeId};
 
 /// Members and parameters that may be printed even of the smallest data. Anonymous structs that are used by many others
 /// are written out at each, which damaged data could do exponentially often.
@@ -16,6 +16,10 @@ impl<'data> Printer<'_, 'data> {
     /// Appends `struct name {` … `}` and its attributes.
     pub(super) fn composite_body(&mut self, id: u32, ty: Type<'data>, level: usize) {
         self.keyword_and_name(id, ty);
+        self.members(id, ty, level);
+    }
+
+    fn members(&mut self, id: u32, ty: Type<'data>, level: usize) {
         let size = u64::from(ty.size().unwrap_or(0)) * 8;
         if level >= MAX_LEVEL {
             self.faults = self.faults.saturating_add(1);
@@ -82,7 +86,17 @@ impl<'data> Printer<'_, 'data> {
             cursor.advance(&place);
         }
         self.indent(level);
-        self.declare(member.type_id.0, member.name, level);
+        match self.btf.resolve(member.type_id) {
+            // A member without a name may have a type with one where the compiler had `-fms-extensions`, as it has for recent
+            // kernels. Without that option C takes it for a declaration: its members are written out instead.
+            Some((TypeId(inner), ty))
+                if member.name.is_empty() && ty.kind().is_composite() && !self.brief =>
+            {
+                self.out.push_str(if ty.kind() == Kind::Union { "union" } else { "struct" });
+                self.members(inner, ty, level);
+            }
+            _ => self.declare(member.type_id.0, member.name, level),
+        }
         if let Some(bits) = place.bitfield {
             self.out.push_str(": ");
             push_number(&mut self.out, bits);
