@@ -96,7 +96,7 @@ fn composites(types: &Btf<'_>, name: &str) -> Vec<TypeId> {
     let pattern = Pattern::new(name);
     let mut ids: Vec<TypeId> = search(types, &pattern)
         .filter(|found| found.value.is_none() && (found.kind.is_composite() || found.kind == Kind::Typedef))
-        .filter_map(|found| Some(types.resolve(found.id)?))
+        .filter_map(|found| types.resolve(found.id))
         .filter(|(_, ty)| ty.kind().is_composite())
         .map(|(id, _)| id)
         .collect();
