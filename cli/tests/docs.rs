@@ -40,8 +40,13 @@ fn root_documented_commands_run() {
     ] {
         std::fs::write(place.join(name), bytes).expect("an object file");
     }
-    let pages =
-        [("docs/funccount.md", 5), ("docs/stackcount.md", 5), ("docs/btf.md", 8), ("docs/prog.md", 10), ("docs/map.md", 6)];
+    let pages = [
+        ("docs/funccount.md", 5),
+        ("docs/stackcount.md", 5),
+        ("docs/btf.md", 8),
+        ("docs/prog.md", 10),
+        ("docs/map.md", 6),
+    ];
     for (page, least) in pages {
         let text = std::fs::read_to_string(root.join(page)).expect("the page");
         let commands = commands(&text);

@@ -293,7 +293,8 @@ fn root_prog_load_says_what_is_wrong() {
     );
     bad(&[&file, &pin, "map", "name", "nosuch", "id", "1"], &["no such map", "typed, "]);
     bad(&[&file, &pin, "map", "idx", "99", "id", "1"], &["map idx 99"]);
-    bad(&[&file, "--check", "--btf", &file], &["--btf", "no BTF"]);
+    let types = place.object("types", b"no types");
+    bad(&[&file, "--check", "--btf", &types], &["--btf", "BTF"]);
     good(&["prog", "load", &file, &pin]);
     bad(&[&file, &pin], &["EEXIST", "choose another name"]);
     // A map of another program's in place of its own.
