@@ -1,4 +1,4 @@
-//! Logs as kernels of five releases wrote them, and what is made of them.
+//! Logs as kernels wrote them (6.18, some abridged, and one of 7.2), and what is made of them.
 
 use super::{Facts, VerifierError};
 use crate::spec::{FuncSpec, LineSpec, ProgramSpec};
