@@ -37,11 +37,16 @@ struct {
 
 SEC("socket") int keep(struct __sk_buff *context)
 {
-	struct key key = { .id = context->len, .name = "len" };
-	struct value first = { .count = 1, .state = BUSY };
-	struct value *value = bpf_map_lookup_elem(&typed, &key);
+	struct key key = {};
+	struct value first = {};
+	struct value *value;
 	u32 zero = 0;
 	u64 *own = bpf_map_lookup_elem(&per_cpu, &zero);
+
+	// Not by initializers: those of constants make an empty section of types, which old kernels refuse.
+	key.id = context->len;
+	first.count = 1;
+	value = bpf_map_lookup_elem(&typed, &key);
 
 	if (own)
 		*own += 1;
