@@ -286,12 +286,12 @@ fn root_prog_load_says_what_is_wrong() {
     bad(&[&file, "/tmp/tw_not_a_bpffs"], &["in a BPF file system", "mount -t bpf"]);
     bad(&[&file, &place.pin("a.b")], &["no dot", "a_b would do"]);
     bad(&[&file, "--check", "--set", "nosuch=1"], &["`nosuch`", "no global variables"]);
-    bad(&[&file, "--check", "--map-max", "nosuch=1"], &["no map `nosuch`", "typed, ", "queue, "]);
+    bad(&[&file, "--check", "--map-max", "nosuch=1"], &["no map `nosuch`", "typed", "queue"]);
     bad(
         &[&file, "--autoattach", "--record", "typed=value"],
         &["no records through a map `typed`", "no such maps"],
     );
-    bad(&[&file, &pin, "map", "name", "nosuch", "id", "1"], &["no such map", "typed, "]);
+    bad(&[&file, &pin, "map", "name", "nosuch", "id", "1"], &["no such map", "typed"]);
     bad(&[&file, &pin, "map", "idx", "99", "id", "1"], &["map idx 99"]);
     let types = place.object("types", b"no types");
     bad(&[&file, "--check", "--btf", &types], &["--btf", "BTF"]);
