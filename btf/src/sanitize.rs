@@ -22,6 +22,8 @@ pub struct Capabilities {
     pub func_global: bool,
     /// Variables and data sections. Since Linux 5.2.
     pub datasec: bool,
+    /// Data sections without variables. Since Linux 5.12.
+    pub empty_datasec: bool,
     /// Floating point numbers. Since Linux 5.13.
     pub float: bool,
     /// Tags on declarations. Since Linux 5.16.
@@ -47,6 +49,7 @@ impl Capabilities {
         func: true,
         func_global: true,
         datasec: true,
+        empty_datasec: true,
         float: true,
         decl_tag: true,
         type_tag: true,
@@ -62,6 +65,7 @@ impl Capabilities {
         func: false,
         func_global: false,
         datasec: false,
+        empty_datasec: false,
         float: false,
         decl_tag: false,
         type_tag: false,
@@ -91,6 +95,7 @@ impl Capabilities {
                 Kind::Enum => used.enum64 |= ty.kind_flag(),
                 _ => {}
             }
+            used.empty_datasec |= kind == Kind::Datasec && ty.is_empty();
             used.func_global |= kind == Kind::Func && ty.linkage() != Some(Linkage::Static);
             used.section_names |= kind == Kind::Datasec && !is_old_section_name(ty.name());
         }
@@ -217,7 +222,7 @@ impl Rewriter<'_, '_> {
             Kind::Var if !caps.datasec => self.out.int(ty.name(), 1, plain(8)),
             Kind::Datasec => {
                 let (size, vars) = self.section(&ty);
-                if caps.datasec {
+                if caps.datasec && (caps.empty_datasec || !vars.is_empty()) {
                     let made = self.out.datasec("", size, &vars);
                     let name = self.section_name(&ty);
                     return self.named(made, name);

@@ -24,6 +24,7 @@ fn probed() -> Capabilities {
         decl_tag: features::has_btf_decl_tag().is_yes(),
         type_tag: features::has_btf_type_tag().is_yes(),
         enum64: features::has_btf_enum64().is_yes(),
+        empty_datasec: features::has_btf_empty_datasec().is_yes(),
         section_names: features::has_btf_section_names().is_yes(),
         tag_flags: features::has_btf_tag_flags().is_yes(),
         layout: features::has_btf_layout().is_yes(),
@@ -121,7 +122,7 @@ fn root_what_is_sanitized_is_taken() {
         }
     }
     // Half of it missing, by each capability alone.
-    let without: [fn(&mut Capabilities); 8] = [
+    let without: [fn(&mut Capabilities); 9] = [
         |c| c.func = false,
         |c| c.func_global = false,
         |c| c.datasec = false,
@@ -129,6 +130,7 @@ fn root_what_is_sanitized_is_taken() {
         |c| c.decl_tag = false,
         |c| c.type_tag = false,
         |c| c.enum64 = false,
+        |c| c.empty_datasec = false,
         |c| c.section_names = false,
     ];
     for take in without {
@@ -151,7 +153,7 @@ fn root_what_is_lacking_is_refused() {
     }
     let probed = probed();
     type Make = fn(&mut Builder, TypeId);
-    let cases: [(&str, bool, Make); 8] = [
+    let cases: [(&str, bool, Make); 9] = [
         ("global function", probed.func_global, |b, int| {
             let proto = b.func_proto(int, &[("a", int)]);
             b.func("f", proto, Linkage::Global);
@@ -176,6 +178,9 @@ fn root_what_is_lacking_is_refused() {
         ("section name", probed.section_names, |b, int| {
             let type_id = b.var("v", int, Linkage::Static);
             b.datasec("?.data", 4, &[SectionVar { type_id, offset: 0, size: 4 }]);
+        }),
+        ("section without variables", probed.empty_datasec, |b, _| {
+            b.datasec(".data", 4, &[]);
         }),
         ("count", probed.large_counts, |b, _| {
             b.enumeration("e", 4, false, &vec![("A", 1); 1 << 16]);

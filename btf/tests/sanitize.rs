@@ -147,7 +147,7 @@ fn one_thing_missing() {
     .assert_eq(&out);
     // What is used is what it fails without.
     let bytes = every_kind(Endian::Little);
-    expect!["Capabilities { func: true, func_global: true, datasec: true, float: true, decl_tag: true, type_tag: true, enum64: true, section_names: false, tag_flags: false, layout: false, large_counts: false }"].assert_eq(&format!("{:?}", Capabilities::used_by(&Btf::parse(&bytes).unwrap())));
+    expect!["Capabilities { func: true, func_global: true, datasec: true, empty_datasec: false, float: true, decl_tag: true, type_tag: true, enum64: true, section_names: false, tag_flags: false, layout: false, large_counts: false }"].assert_eq(&format!("{:?}", Capabilities::used_by(&Btf::parse(&bytes).unwrap())));
 }
 
 /// What compilers write and no kernel takes.

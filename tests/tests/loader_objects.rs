@@ -487,11 +487,13 @@ fn root_object_syscall_program() {
         return;
     }
     let Some(collection) = load_since(&object!("syscall"), (5, 14)) else { return };
-    // The kernel gives back what the program made of the context in its place.
     let mut context = [0; 16];
     context[..8].copy_from_slice(&21_u64.to_ne_bytes());
     let program = &collection.program("answer").unwrap().prog;
-    assert_eq!(program.test_run(TestRun { ctx: &context, ..TestRun::default() }).unwrap().retval, 21);
+    let mut after = [0; 16];
+    let run = TestRun { ctx: &context, ctx_out: &mut after, ..TestRun::default() };
+    assert_eq!(program.test_run(run).unwrap().retval, 21);
+    assert_eq!(after[8..], 42_u64.to_ne_bytes());
     assert_eq!(collection.variable::<u64>("last").unwrap().get().unwrap(), 42);
 }
 

@@ -102,6 +102,13 @@ pub(super) fn datasec() -> Answer {
     probe(&section(DATA))
 }
 
+/// A section without variables, of 4 bytes.
+pub(super) fn empty_datasec() -> Answer {
+    let answer = probe(&ty(DATA, KIND_DATASEC, 0, 4));
+    // Without data sections there is none that is empty.
+    if answer.is_no() { datasec().and(|| answer) } else { answer }
+}
+
 pub(super) fn section_names() -> Answer {
     probe(&section(OPTIONAL_DATA))
 }

@@ -111,6 +111,7 @@ features! {
     BTF_FUNC, has_btf_func, "btf_func", "5.0", "BTF kind FUNC: functions with prototypes", btf_kinds::func;
     BTF_FUNC_GLOBAL, has_btf_func_global, "btf_func_global", "5.6", "Linkage of BTF functions: those verified on their own", btf_kinds::func_global;
     BTF_DATASEC, has_btf_datasec, "btf_datasec", "5.2", "BTF kinds VAR and DATASEC: global variables", btf_kinds::datasec;
+    BTF_EMPTY_DATASEC, has_btf_empty_datasec, "btf_empty_datasec", "5.12", "BTF data sections without variables", btf_kinds::empty_datasec;
     BTF_FLOAT, has_btf_float, "btf_float", "5.13", "BTF kind FLOAT", btf_kinds::float;
     BTF_DECL_TAG, has_btf_decl_tag, "btf_decl_tag", "5.16", "BTF kind DECL_TAG", btf_kinds::decl_tag;
     BTF_TYPE_TAG, has_btf_type_tag, "btf_type_tag", "5.17", "BTF kind TYPE_TAG", btf_kinds::type_tag;

@@ -47,6 +47,7 @@ pub(super) fn sanitized(bytes: &[u8], without: bool) -> Result<Option<Vec<u8>>, 
     kernel.decl_tag = takes(used.decl_tag, features::has_btf_decl_tag);
     kernel.type_tag = takes(used.type_tag, features::has_btf_type_tag);
     kernel.enum64 = takes(used.enum64, features::has_btf_enum64);
+    kernel.empty_datasec = takes(used.empty_datasec, features::has_btf_empty_datasec);
     kernel.section_names = takes(used.section_names, features::has_btf_section_names);
     kernel.tag_flags = takes(used.tag_flags, features::has_btf_tag_flags);
     kernel.layout = takes(used.layout, features::has_btf_layout);
