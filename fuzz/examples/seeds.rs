@@ -284,7 +284,9 @@ fn main() -> io::Result<()> {
     let objects = Path::new(env!("CARGO_MANIFEST_DIR")).join("../loader/tests/data");
     for entry in fs::read_dir(objects)? {
         let path = entry?.path();
-        if let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".o")) {
+        if let Some(name) =
+            path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".o"))
+        {
             c.put("object", name, &fs::read(&path)?)?;
         }
     }
