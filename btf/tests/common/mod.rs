@@ -160,3 +160,10 @@ pub fn every_kind(endian: Endian) -> Vec<u8> {
     w.add("kfunc", DECL_TAG, 0, func, &[u32::MAX]);
     w.finish()
 }
+
+/// A writer that has `int`, and its id.
+pub fn writer() -> (Writer, u32) {
+    let mut w = Writer::new(Endian::Little);
+    let int = w.int("int", 4, 1);
+    (w, int)
+}
