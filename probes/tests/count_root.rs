@@ -69,9 +69,17 @@ fn count(test: &str, mode: AttachMode, specs: &[&str]) {
     let index =
         (0..session.len()).find(|&i| session.name(i).is_some_and(|n| n == LSEEK || n.ends_with("_lseek")));
     let index = index.expect("a target for the seeks");
-    assert_eq!(after[index] - before[index], 2 * CALLS, "{test}: {:?}", session.modes());
-    assert_eq!(session.missed().expect("the kernel tells"), 0);
+    let (counted, missed) = (after[index] - before[index], session.missed().expect("the kernel tells"));
+    assert!(complete(counted, missed, mode), "{test}: {counted}, {missed} missed: {:?}", session.modes());
     session.stop();
+}
+
+/// Whether all of the work's calls were counted. Since Linux 7.2 a task may be preempted within a program at a system
+/// call, and the kernel then skips the program for others on that processor: those must have been counted as missed.
+fn complete(counted: u64, missed: u64, mode: AttachMode) -> bool {
+    let at_system_calls = matches!(mode, AttachMode::Auto | AttachMode::Tracepoint);
+    let skipped = at_system_calls && missed > 0 && counted < 2 * CALLS && counted + missed >= 2 * CALLS;
+    counted == 2 * CALLS && (missed == 0 || at_system_calls) || skipped
 }
 
 /// The function that the standard library calls to seek.
@@ -135,7 +143,8 @@ fn root_stacks_sum_up_to_the_calls() {
             user = user.max(stack.user.len());
         })
         .expect("the table can be read");
-    assert_eq!(total, 2 * CALLS);
+    let missed = session.missed().expect("the kernel tells");
+    assert!(complete(total, missed, AttachMode::Tracepoint), "{total}, {missed} missed");
     assert!(user > 0, "no user frames");
     assert_eq!(session.dropped().expect("the kernel tells"), 0);
 }
