@@ -56,9 +56,11 @@ pub fn tracewell(args: &[&str]) -> Run {
 
 /// Runs it as a user without any privilege.
 pub fn unprivileged(args: &[&str]) -> Run {
-    // The build directory may not be readable for others.
+    // The build directory may not be readable for others. Another process copies: a descriptor of ours, open for
+    // writing, would go to whatever another test starts at the same time, and the copy be busy.
     let copy = scratch("unprivileged").join("tracewell");
-    std::fs::copy(BIN, &copy).expect("copy of the binary");
+    let copied = Command::new("cp").arg(BIN).arg(&copy).status().expect("cp runs");
+    assert!(copied.success(), "copy of the binary: {copied}");
     let mut command = Command::new(&copy);
     command.args(args).stdin(Stdio::null()).current_dir("/");
     if geteuid().is_root() {
