@@ -98,8 +98,7 @@ fn root_some_capabilities() {
     if !root(test) || !have(test, "setpriv") {
         return;
     }
-    let copy = scratch("capabilities").join("tracewell");
-    std::fs::copy(BIN, &copy).expect("a copy");
+    let copy = copy_of_binary("capabilities");
     // Before 5.11 the kernel charges maps to the locked memory, whose limit only root may lift: a matter of its own.
     let with = |caps: &str, what: &str| {
         shell(&format!(

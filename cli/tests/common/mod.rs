@@ -54,13 +54,20 @@ pub fn tracewell(args: &[&str]) -> Run {
     Command::new(BIN).args(args).stdin(Stdio::null()).output().expect("the binary runs").into()
 }
 
-/// Runs it as a user without any privilege.
-pub fn unprivileged(args: &[&str]) -> Run {
-    // The build directory may not be readable for others. Another process copies: a descriptor of ours, open for
-    // writing, would go to whatever another test starts at the same time, and the copy be busy.
-    let copy = scratch("unprivileged").join("tracewell");
+/// A copy of the binary in a directory that others may read.
+pub fn copy_of_binary(name: &str) -> PathBuf {
+    let copy = scratch(name).join("tracewell");
+    // Another process copies: a descriptor of ours, open for writing, would go to whatever another test starts at the
+    // same time, and the copy be busy.
     let copied = Command::new("cp").arg(BIN).arg(&copy).status().expect("cp runs");
     assert!(copied.success(), "copy of the binary: {copied}");
+    copy
+}
+
+/// Runs it as a user without any privilege.
+pub fn unprivileged(args: &[&str]) -> Run {
+    // The build directory may not be readable for others.
+    let copy = copy_of_binary("unprivileged");
     let mut command = Command::new(&copy);
     command.args(args).stdin(Stdio::null()).current_dir("/");
     if geteuid().is_root() {
