@@ -144,7 +144,7 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>, String> {
 /// PID 1. What the machine reads goes to the second serial port; the first one is the console.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin HOME=/root TERM=linux RUST_BACKTRACE=1
+export PATH=/usr/bin:/bin HOME=/root TERM=linux RUST_BACKTRACE=1 PROPTEST_RNG_SEED=1
 export TRACEWELL_GUEST=1 TRACEWELL_BIN=/bin/tracewell TRACEWELL_WORKLOAD=/bin/workload
 export TRACEWELL_WORKLOAD_DYNAMIC=/bin/workload-dynamic TRACEWELL_EXAMPLES=/examples
 mount -t proc proc /proc

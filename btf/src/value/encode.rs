@@ -268,6 +268,10 @@ impl<'t, 'data> Parser<'t, '_, 'data> {
                 return Err(self.error(format!("the array has {len} elements, from 0")));
             }
             let start = first as usize * size;
+            // Damaged types may claim more elements than their bytes hold.
+            if (last as usize + 1).saturating_mul(size) > bytes.len() {
+                return Err(self.error(format!("{} bytes hold fewer than {len} elements", bytes.len())));
+            }
             let Some(place) = bytes.get_mut(start..start.saturating_add(size)) else {
                 return Err(self.error(format!("the array has {len} elements, from 0")));
             };
