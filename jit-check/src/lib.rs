@@ -1,0 +1,10 @@
+//! What would the kernel say of this program, and what does it do when it runs? Answered in-process, without root.
+//!
+//! - `verifier` is a simulator of the kernel's verifier: verdict, log, statistics.
+//! - `interp` runs programs on checked memory with simulated maps and helpers.
+#![forbid(unsafe_code)]
+
+pub mod kernel;
+mod program;
+
+pub use program::{BadProgram, Kfuncs, Program};
