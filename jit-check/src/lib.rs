@@ -6,5 +6,6 @@
 
 pub mod kernel;
 mod program;
+pub mod verifier;
 
 pub use program::{BadProgram, Kfuncs, Program};
