@@ -276,6 +276,33 @@ pub(crate) struct Env<'a> {
     pub changes_pkt_data: bool,
     /// Registers as they were recorded for each instruction, where that was asked for.
     pub recorded: Vec<(usize, Vec<Reg>)>,
+    /// What the program is attached to by type.
+    pub attach: Attach,
+    /// Registers (a bit each) and stack slots of the current frame that changed since the state was last printed.
+    pub scratched_regs: u32,
+    pub scratched_slots: u64,
+    /// Where in the log the text of the last instruction ends, and how long that text is: the state goes on the same line.
+    pub prev_log_pos: u64,
+    pub prev_insn_print_pos: u64,
+    /// The source line that was printed last: index into the program's lines.
+    pub prev_line: Option<usize>,
+}
+
+/// What a program of the types tracing, LSM and struct_ops is attached to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attach {
+    /// Types in which the target is.
+    pub btf: BtfIdx,
+    /// The target's `FUNC`, tracepoint typedef or struct.
+    pub id: Option<u32>,
+    /// Its `FUNC_PROTO`, by which the context is read.
+    pub proto: Option<u32>,
+    /// Name of the function, tracepoint (without `btf_trace_`) or member.
+    pub name: String,
+    /// A tracepoint (`tp_btf`): the first parameter is not the program's.
+    pub is_tracepoint: bool,
+    /// Whether the target returns nothing.
+    pub returns_void: bool,
 }
 
 /// A cached state at an instruction, with how often it helped.
