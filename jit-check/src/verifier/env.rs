@@ -1,7 +1,7 @@
 //! What a walk through a program carries with it.
 
 use super::log::Log;
-use super::objects::Record;
+use super::objects::{Objects, Record};
 use super::reg::{BtfIdx, Reg};
 use super::state::{Frame, State, StateId};
 use crate::kernel::{Kernel, Privileges, Version};
@@ -215,6 +215,8 @@ pub(crate) struct MapInfo {
     pub record: Option<Record>,
     /// Whether this is the inner map's description of a map of maps (index of the outer).
     pub inner_of: Option<u32>,
+    /// Whether the kernel knows its types.
+    pub has_btf: bool,
 }
 
 /// A path that is still to be walked.
@@ -235,6 +237,9 @@ pub(crate) struct Env<'a> {
     /// Types: the kernel's (an empty BTF where there is none), the program's, modules'.
     pub btfs: Vec<&'a Btf<'a>>,
     pub maps: Vec<MapInfo>,
+    /// Special fields of the program's structs, kernel functions that are called. Filled by `init_map_records` and
+    /// `add_kfunc_calls`; begin with `Objects::default()`.
+    pub objects: Objects<'a>,
     pub aux: Vec<InsnAux>,
     pub subprogs: Vec<SubProg>,
     pub exception_callback: Option<u32>,

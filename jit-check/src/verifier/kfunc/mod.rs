@@ -3,6 +3,12 @@
 use super::env::{EINVAL, Env, Reject, Res};
 use asm::Insn;
 
+/// A kernel function.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kfunc<'a> {
+    pub name: &'a str,
+}
+
 impl<'a> Env<'a> {
     /// A call of a kernel function.
     pub(super) fn check_kfunc_call(&mut self, insn: Insn, insn_idx: &mut usize) -> Res {

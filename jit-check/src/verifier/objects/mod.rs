@@ -3,7 +3,10 @@
 use super::env::{EINVAL, Env, Reject, Res};
 use super::helpers::CallMeta;
 use super::reg::{BtfIdx, DynptrKind, Flags, Reg};
+use super::kfunc::Kfunc;
 use btf::Btf;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A special field of a map's value or an allocated object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -54,7 +57,16 @@ impl Record {
     }
 }
 
-/// What a dynptr argument may be.
+/// What is known of the program's structs and of the kernel functions that it calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objects<'a> {
+    /// Special fields of structs of the program's BTF.
+    pub structs: BTreeMap<u32, Record>,
+    /// Kernel functions by BTF id and offset.
+    pub kfuncs: BTreeMap<(u32, i16), Rc<Kfunc<'a>>>,
+}
+
+/// Step of an iterator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum IterStep {
     New,
