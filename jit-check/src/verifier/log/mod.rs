@@ -1,5 +1,7 @@
 //! The log, in the kernel's words and format.
 
+pub(in crate::verifier) mod types;
+
 use std::fmt::{self, Write};
 
 /// The growing log. As in the kernel, text of a path that ended well is taken back at level 1.
