@@ -1,10 +1,12 @@
 //! Special objects: dynptrs, iterators, locks, timers, kptrs, lists and trees.
 
+mod maps;
+mod record;
+
 use super::env::{EINVAL, Env, Reject, Res};
 use super::helpers::CallMeta;
-use super::reg::{BtfIdx, DynptrKind, Flags, Reg};
 use super::kfunc::Kfunc;
-use btf::Btf;
+use super::reg::{BtfIdx, DynptrKind, Flags, Reg};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -50,13 +52,6 @@ pub(crate) struct Record {
     pub refcount: Option<u32>,
 }
 
-impl Record {
-    /// The special fields of a struct, `None` where there are none. An error is the text for the log.
-    pub fn of(_btf: &Btf<'_>, _at: BtfIdx, _id: u32) -> Result<Option<Record>, String> {
-        Ok(None)
-    }
-}
-
 /// What is known of the program's structs and of the kernel functions that it calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Objects<'a> {
@@ -75,12 +70,6 @@ pub(crate) enum IterStep {
 }
 
 impl<'a> Env<'a> {
-    /// Before the walk: special fields of all maps, and whether the map may have them.
-    pub(super) fn init_map_records(&mut self) -> Res {
-        self.unmodelled("init_map_records");
-        Err(Reject(EINVAL))
-    }
-
     /// A dynptr argument.
     pub(super) fn process_dynptr(
         &mut self,
