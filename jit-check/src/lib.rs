@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod kernel;
+mod prepare;
 mod program;
 pub mod verifier;
 
+pub use prepare::prepare;
 pub use program::{BadProgram, Kfuncs, Program};
