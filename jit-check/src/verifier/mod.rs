@@ -5,6 +5,7 @@
 
 mod env;
 mod log;
+mod op;
 mod reg;
 mod state;
 
