@@ -53,6 +53,9 @@ pub struct GuestRun {
     pub took: Duration,
 }
 
+/// How a guest that says nothing any more is reported.
+const SILENT: &str = "without output";
+
 /// How often a kernel is started until it reaches user space: before that nothing of ours has run, and an emulated
 /// machine may fail all by itself. What happens after that counts.
 const BOOTS: u32 = 3;
@@ -71,11 +74,35 @@ fn qemu(kernel: &Kernel, initrd: &Path, memory: u32, append: &str) -> Command {
 }
 
 /// Runs a guest to its end, or until it has failed to boot three times. `folder` gets its two logs: `console.log`
-/// and `results.log`.
+/// and `results.log`. `initrd` makes the root file system for the suites that are not among those given.
+///
+/// A guest that falls silent for so long that even its own time limit on a suite did nothing is dead as a machine. It is
+/// started once more for what has not ended by then; a second death counts.
 ///
 /// # Errors
 /// When QEMU cannot be started or the logs cannot be read.
-pub fn run(kernel: &Kernel, initrd: &Path, folder: &Path, limits: Limits) -> Result<GuestRun, String> {
+pub fn run(
+    kernel: &Kernel,
+    initrd: &dyn Fn(&[SuiteOutput]) -> Result<PathBuf, String>,
+    folder: &Path,
+    limits: Limits,
+) -> Result<GuestRun, String> {
+    let mut first = boot(kernel, &initrd(&[])?, folder, limits)?;
+    let silent = first.broken.as_ref().is_some_and(|cause| cause.contains(SILENT));
+    if first.release.is_none() || !silent {
+        return Ok(first);
+    }
+    let hung = first.suites.pop_if(|suite| suite.status.is_none());
+    let suite = hung.map_or_else(|| "between two suites".to_owned(), |suite| format!("in {}", suite.suite));
+    println!("-- {}: the machine died {suite}: once more from there", kernel.series);
+    let mut second = boot(kernel, &initrd(&first.suites)?, folder, limits)?;
+    second.suites.splice(0..0, first.suites);
+    second.complaints.splice(0..0, first.complaints);
+    second.took += first.took;
+    Ok(second)
+}
+
+fn boot(kernel: &Kernel, initrd: &Path, folder: &Path, limits: Limits) -> Result<GuestRun, String> {
     for boot in 1.. {
         let run = run_once(kernel, initrd, folder, limits)?;
         if run.release.is_some() || boot == BOOTS {
@@ -167,10 +194,7 @@ impl Running {
                 return Err(format!("the guest was ended after {} s", limits.whole.as_secs()));
             }
             if last.elapsed() > limits.silence {
-                return Err(format!(
-                    "the guest was ended after {} s without output",
-                    limits.silence.as_secs()
-                ));
+                return Err(format!("the guest was ended after {} s {SILENT}", limits.silence.as_secs()));
             }
             thread::sleep(POLL);
         }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::build::TestBinary;
 use crate::cpio::Archive;
+use crate::guest::SuiteOutput;
 use crate::kernels::Kernel;
 
 /// One binary to run in a guest, and which of its tests.
@@ -101,15 +102,17 @@ pub fn common(content: &Content<'_>) -> Result<Vec<u8>, String> {
     Ok(archive.finish())
 }
 
-/// The part that belongs to one kernel; it follows the common part.
+/// The part that belongs to one kernel; it follows the common part. Suites that have ended are left out.
 ///
 /// # Errors
 /// The file that could not be read.
-pub fn of_kernel(kernel: &Kernel) -> Result<Vec<u8>, String> {
+pub fn of_kernel(kernel: &Kernel, ended: &[SuiteOutput]) -> Result<Vec<u8>, String> {
     let mut archive = Archive::new();
     add(&mut archive, "lib/modules/dummy.ko", &kernel.folder.join("dummy.ko"))?;
     let release = kernel.release.as_deref().unwrap_or_default();
     archive.file("etc/kernel-release", 0o644, release.as_bytes());
+    let ended: String = ended.iter().map(|suite| format!("{}\n", suite.suite)).collect();
+    archive.file("etc/ended", 0o644, ended.as_bytes());
     // Where distributions put it; objects ask for values of it.
     let config = kernel.folder.join("config");
     if config.exists() {
@@ -178,6 +181,7 @@ esac
 suite() {
     name=$1 binary=$2 seconds=$3
     shift 3
+    grep -qxF "$name" /etc/ended && return
     echo "@@begin $name"
     timeout -s KILL "$seconds" "$binary" --test-threads=1 --nocapture --exact "$@" </dev/null 2>&1
     echo "

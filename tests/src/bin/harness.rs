@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tracewell_tests::build::{self, Built, Mode, TestBinary};
-use tracewell_tests::guest::{self, GuestRun, Limits};
+use tracewell_tests::guest::{self, GuestRun, Limits, SuiteOutput};
 use tracewell_tests::initramfs::{self, Content, Suite};
 use tracewell_tests::kernels::{self, Kernel};
 use tracewell_tests::libtest::{self, Outcome};
@@ -362,10 +362,15 @@ fn guest_suites(root: &Path, options: &Options) -> Result<Vec<Suite>, String> {
     Ok(suites)
 }
 
-fn write_initrd(folder: &Path, common: &[u8], kernel: &Kernel) -> Result<PathBuf, String> {
+fn write_initrd(
+    folder: &Path,
+    common: &[u8],
+    kernel: &Kernel,
+    ended: &[SuiteOutput],
+) -> Result<PathBuf, String> {
     fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let path = folder.join("initrd");
-    let own = initramfs::of_kernel(kernel)?;
+    let own = initramfs::of_kernel(kernel, ended)?;
     fs::write(&path, [common, &own].concat()).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path)
 }
@@ -407,8 +412,8 @@ fn in_guests(
                     let next = queue.lock().map(|mut q| q.pop_front()).unwrap_or_default();
                     let Some(kernel) = next else { break };
                     let folder = folder(root, kernel);
-                    let run = write_initrd(&folder, common, kernel)
-                        .and_then(|initrd| guest::run(kernel, &initrd, &folder, limits()));
+                    let initrd = |ended: &[SuiteOutput]| write_initrd(&folder, common, kernel, ended);
+                    let run = guest::run(kernel, &initrd, &folder, limits());
                     if sender.send((kernel, run)).is_err() {
                         break;
                     }
@@ -479,7 +484,7 @@ fn shell(root: &Path, options: &Options, kernel: &Kernel) -> Result<bool, String
     let began = Instant::now();
     let suites = if options.everything() { Vec::new() } else { guest_suites(root, options)? };
     let common = archive(root, &programs(root, true)?, &suites)?;
-    let initrd = write_initrd(&folder(root, kernel), &common, kernel)?;
+    let initrd = write_initrd(&folder(root, kernel), &common, kernel, &[])?;
     println!("built in {:.1} s; booting", began.elapsed().as_secs_f64());
     guest::shell(kernel, &initrd, MEMORY).map(|status| status.success())
 }
