@@ -232,7 +232,8 @@ impl<'a, 'd> Linker<'a, 'd> {
         Ok(())
     }
 
-    /// The function that a declaration tag on the program names as the one to call for exceptions.
+    /// The function that a declaration tag on the program names as the one to call for exceptions. Of several the first:
+    /// the kernel refuses such a program, and says so.
     fn exception_callback(&self, program: &ProgramSpec, func: &Func<'_>) -> Result<Option<usize>> {
         let Some(types) = self.types else { return Ok(None) };
         let id = program.funcs.first().and_then(|func| func.type_id);
@@ -241,9 +242,6 @@ impl<'a, 'd> Linker<'a, 'd> {
         let mut names = tags.iter().filter_map(|tag| tag.strip_prefix("exception_callback:"));
         let Some(name) = names.next() else { return Ok(None) };
         let bad = |what: String| Error::Program { program: program.name.clone(), insn: None, what };
-        if let Some(other) = names.next() {
-            return Err(bad(format!("has two exception callbacks, `{name}` and `{other}`; take one away")));
-        }
         let found = self
             .functions
             .list
