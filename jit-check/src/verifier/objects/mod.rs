@@ -1,12 +1,20 @@
 //! Special objects: dynptrs, iterators, locks, timers, kptrs, lists and trees.
 
+mod dynptr;
+mod iter;
+mod locks;
 mod maps;
 mod record;
+mod slots;
+mod types;
+mod walk;
 
-use super::env::{EINVAL, Env, Reject, Res};
-use super::helpers::CallMeta;
+pub(in crate::verifier) use iter::IterArg;
+pub(in crate::verifier) use types::is_projection;
+pub(in crate::verifier) use walk::{Step, kind_name, shown_name, sized};
+
 use super::kfunc::Kfunc;
-use super::reg::{BtfIdx, DynptrKind, Flags, Reg};
+use super::reg::BtfIdx;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -67,112 +75,4 @@ pub(crate) enum IterStep {
     New,
     Next,
     Destroy,
-}
-
-impl<'a> Env<'a> {
-    /// A dynptr argument.
-    pub(super) fn process_dynptr(
-        &mut self,
-        regno: u8,
-        insn_idx: usize,
-        arg: Flags,
-        clone_ref_obj_id: u32,
-    ) -> Res {
-        let _ = (regno, insn_idx, arg, clone_ref_obj_id);
-        self.unmodelled("process_dynptr");
-        Err(Reject(EINVAL))
-    }
-
-    /// An iterator argument: its frame-pointer slot.
-    pub(super) fn process_iter(
-        &mut self,
-        regno: u8,
-        insn_idx: usize,
-        step: IterStep,
-        btf: BtfIdx,
-        id: u32,
-    ) -> Res<usize> {
-        let _ = (regno, insn_idx, step, btf, id);
-        self.unmodelled("process_iter");
-        Err(Reject(EINVAL))
-    }
-
-    /// An iterator's next: one path gets NULL, one an element.
-    pub(super) fn process_iter_next(&mut self, insn_idx: usize, frame: usize, slot: u32) -> Res {
-        let _ = (insn_idx, frame, slot);
-        self.unmodelled("process_iter_next");
-        Err(Reject(EINVAL))
-    }
-
-    /// Taking or giving back a `bpf_spin_lock`.
-    pub(super) fn process_spin_lock(&mut self, regno: u8, lock: bool) -> Res {
-        let _ = (regno, lock);
-        self.unmodelled("process_spin_lock");
-        Err(Reject(EINVAL))
-    }
-
-    /// A timer argument.
-    pub(super) fn process_timer(&mut self, regno: u8, meta: &mut CallMeta) -> Res {
-        let _ = (regno, meta);
-        self.unmodelled("process_timer");
-        Err(Reject(EINVAL))
-    }
-
-    /// The map value argument of `bpf_kptr_xchg`.
-    pub(super) fn process_kptr(&mut self, regno: u8, meta: &mut CallMeta) -> Res {
-        let _ = (regno, meta);
-        self.unmodelled("process_kptr");
-        Err(Reject(EINVAL))
-    }
-
-    /// A write hits stack: a dynptr there ends (one with a reference refuses).
-    pub(super) fn destroy_if_dynptr_slot(&mut self, frame: usize, slot: u32) -> Res {
-        let _ = (frame, slot);
-        self.unmodelled("destroy_if_dynptr_slot");
-        Err(Reject(EINVAL))
-    }
-
-    /// Whether the slot belongs to a dynptr, an iterator or an interrupt flag.
-    pub(super) fn is_special_slot(&self, frame: usize, slot: u32) -> bool {
-        let _ = (frame, slot);
-        false
-    }
-
-    /// Slices of a dynptr that is gone.
-    pub(super) fn invalidate_dynptr_slices(&mut self, dynptr_id: u32) {
-        let _ = dynptr_id;
-    }
-
-    /// Kind of the dynptr that a register points to or is.
-    pub(super) fn dynptr_kind_of(&self, regno: u8) -> Option<DynptrKind> {
-        let _ = regno;
-        None
-    }
-
-    /// Its id.
-    pub(super) fn dynptr_id_of(&self, regno: u8) -> Option<u32> {
-        let _ = regno;
-        None
-    }
-
-    /// Its reference.
-    pub(super) fn dynptr_ref_obj_id_of(&self, regno: u8) -> Option<u32> {
-        let _ = regno;
-        None
-    }
-
-    /// The record of what a register points to: map value or allocated object.
-    pub(super) fn reg_record(&self, reg: &Reg) -> Option<&Record> {
-        let _ = reg;
-        None
-    }
-
-    /// The record of a struct of the program's BTF (or of the kernel's).
-    pub(super) fn btf_record(&self, btf: BtfIdx, id: u32) -> Option<&Record> {
-        let _ = (btf, id);
-        None
-    }
-
-    /// After an unlock.
-    pub(super) fn invalidate_non_owning_refs(&mut self) {}
 }
