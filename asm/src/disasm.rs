@@ -1,7 +1,7 @@
-//! Disassembler: the syntax of the kernel's verifier log and of `bpftool prog dump xlated`.
+//! Disassembler: the syntax of the kernel's verifier log and of `bpftool prog dump xlated`, and mnemonics.
 
 use crate::instruction::*;
-use crate::{Helper, Insn, Reg, Size, Width, decode, decode_translated};
+use crate::{Helper, Insn, decode, decode_translated, print};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -30,6 +30,18 @@ pub trait Names {
         let _ = value;
         None
     }
+
+    /// As [`imm64`](Names::imm64), for the load at this instruction word.
+    fn imm64_at(&self, insn: usize, value: Imm64) -> Option<Cow<'_, str>> {
+        let _ = insn;
+        self.imm64(value)
+    }
+
+    /// What stands for this instruction word as the target of jumps and calls, instead of the distance to it.
+    fn label(&self, insn: usize) -> Option<Cow<'_, str>> {
+        let _ = insn;
+        None
+    }
 }
 
 /// Names of UAPI helpers only.
@@ -37,6 +49,16 @@ pub trait Names {
 pub struct NoNames;
 
 impl Names for NoNames {}
+
+/// A language of instructions.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Syntax {
+    /// The kernel's: `r0 = *(u64 *)(r1 +8)`.
+    #[default]
+    Kernel,
+    /// Mnemonics with the names of [RFC 9669](https://www.rfc-editor.org/rfc/rfc9669.html): `ldxdw r0, [r1+8]`.
+    Mnemonic,
+}
 
 /// How to disassemble.
 #[derive(Clone, Copy)]
@@ -47,17 +69,20 @@ pub struct DisasmOptions<'a> {
     pub opcodes: bool,
     /// Accept what only the kernel makes ([`decode_translated`]).
     pub translated: bool,
+    /// Which language.
+    pub syntax: Syntax,
 }
 
 impl Default for DisasmOptions<'_> {
     fn default() -> Self {
-        DisasmOptions { names: &NoNames, opcodes: false, translated: false }
+        DisasmOptions { names: &NoNames, opcodes: false, translated: false, syntax: Syntax::Kernel }
     }
 }
 
 /// Disassembles a program: index of each instruction's first word, and its text.
 ///
-/// A word that is no instruction gives the text `invalid: ` and the reason, and decoding goes on after it.
+/// A word that is no instruction gives the text `invalid: ` and the reason, and decoding goes on after it. Everything
+/// else [`assemble`](crate::assemble) reads back to the same words.
 pub fn disassemble(insns: &[Insn]) -> Disassembly<'_> {
     disassemble_with(insns, DisasmOptions::default())
 }
@@ -74,235 +99,96 @@ pub struct Disassembly<'a> {
     options: DisasmOptions<'a>,
 }
 
+impl Disassembly<'_> {
+    /// Appends the text of the next instruction to `out`, and says the index of its first word; `None` at the end.
+    ///
+    /// As the iterator, without a string for each instruction.
+    pub fn next_into(&mut self, out: &mut String) -> Option<usize> {
+        let at = self.at;
+        let rest = self.insns.get(at..)?;
+        let first = rest.first()?;
+        if self.options.opcodes {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
+            out.extend(['(', digit(first.opcode >> 4), digit(first.opcode), ')', ' ']);
+        }
+        let decoded = if self.options.translated { decode_translated(rest) } else { decode(rest) };
+        // Writing to a String cannot fail.
+        match decoded {
+            Ok((instruction, slots)) => {
+                self.at += slots;
+                let _ = instruction.write_to(out, Some(at), &self.options);
+            }
+            Err(error) => {
+                use fmt::Write;
+                self.at += 1;
+                let _ = write!(out, "invalid: {error}");
+            }
+        }
+        Some(at)
+    }
+}
+
 impl Iterator for Disassembly<'_> {
     type Item = (usize, String);
 
     fn next(&mut self) -> Option<(usize, String)> {
-        use fmt::Write;
-        let at = self.at;
-        let rest = self.insns.get(at..)?;
-        let first = rest.first()?;
         let mut text = String::new();
-        // Writing to a String cannot fail.
-        if self.options.opcodes {
-            let _ = write!(text, "({:02x}) ", first.opcode);
-        }
-        let decoded = if self.options.translated { decode_translated(rest) } else { decode(rest) };
-        match decoded {
-            Ok((instruction, slots)) => {
-                self.at += slots;
-                let named = Named { instruction: &instruction, names: self.options.names, at: Some(at) };
-                let _ = write!(text, "{named}");
-            }
-            Err(error) => {
-                self.at += 1;
-                let _ = write!(text, "invalid: {error}");
-            }
-        }
+        let at = self.next_into(&mut text)?;
         Some((at, text))
     }
 }
 
 impl fmt::Display for Instruction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Named { instruction: self, names: &NoNames, at: None }.fmt(f)
+        self.write_to(f, None, &DisasmOptions::default())
     }
 }
 
 impl Instruction {
-    /// The instruction's text with names; `at` is the index of its first word, by which names of subprograms are
-    /// found.
+    /// The instruction's text with names, as the verifier log has it behind the opcode; `at` is the index of its first
+    /// word, by which names of subprograms are found.
     pub fn display<'a>(&'a self, names: &'a dyn Names, at: Option<usize>) -> impl fmt::Display + 'a {
-        Named { instruction: self, names, at }
-    }
-}
-
-struct Named<'a> {
-    instruction: &'a Instruction,
-    names: &'a dyn Names,
-    at: Option<usize>,
-}
-
-/// A register under the letter of its width.
-struct At(Width, Reg);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letter = if self.0 == Width::W32 { 'w' } else { 'r' };
-        write!(f, "{letter}{}", self.1.number())
-    }
-}
-
-/// `(u64 *)(r1 +8)`
-struct Place(char, Size, Reg, i16);
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place(sign, size, reg, off) = self;
-        write!(f, "({sign}{} *)({reg} {off:+})", size.bytes() * 8)
-    }
-}
-
-fn alu_symbol(op: AluOp) -> &'static str {
-    match op {
-        AluOp::Add => "+=",
-        AluOp::Sub => "-=",
-        AluOp::Mul => "*=",
-        AluOp::Div => "/=",
-        AluOp::SDiv => "s/=",
-        AluOp::Or => "|=",
-        AluOp::And => "&=",
-        AluOp::Lsh => "<<=",
-        AluOp::Rsh => ">>=",
-        AluOp::Mod => "%=",
-        AluOp::SMod => "s%=",
-        AluOp::Xor => "^=",
-        AluOp::Mov => "=",
-        AluOp::Arsh => "s>>=",
-    }
-}
-
-fn cond_symbol(cond: Cond) -> &'static str {
-    match cond {
-        Cond::Eq => "==",
-        Cond::Ne => "!=",
-        Cond::Gt => ">",
-        Cond::Ge => ">=",
-        Cond::Lt => "<",
-        Cond::Le => "<=",
-        Cond::Set => "&",
-        Cond::SGt => "s>",
-        Cond::SGe => "s>=",
-        Cond::SLt => "s<",
-        Cond::SLe => "s<=",
-    }
-}
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mem = |size, reg, off| Place('u', size, reg, off);
-        match *self.instruction {
-            Instruction::Alu { op, width, dst, src: Operand::Reg(src) } => {
-                write!(f, "{} {} {}", At(width, dst), alu_symbol(op), At(width, src))
+        struct Named<'a>(&'a Instruction, &'a dyn Names, Option<usize>);
+        impl fmt::Display for Named<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let options = DisasmOptions { names: self.1, opcodes: true, ..DisasmOptions::default() };
+                self.0.write_to(f, self.2, &options)
             }
-            Instruction::Alu { op, width, dst, src: Operand::Imm(imm) } => {
-                write!(f, "{} {} {imm}", At(width, dst), alu_symbol(op))
-            }
-            Instruction::Neg { width, dst } => write!(f, "{0} = -{0}", At(width, dst)),
-            Instruction::MovSx { width, from, dst, src } => {
-                write!(f, "{} = (s{}){}", At(width, dst), from.bytes() * 8, At(width, src))
-            }
-            Instruction::Swap { order, size, dst } => {
-                let name = match order {
-                    Swap::ToLe => "le",
-                    Swap::ToBe => "be",
-                    Swap::Bswap => "bswap",
-                };
-                write!(f, "{dst} = {name}{} {dst}", size.bytes() * 8)
-            }
-            Instruction::AddrSpaceCast { dst, src, to, from } => {
-                write!(f, "{dst} = addr_space_cast({src}, {to}, {from})")
-            }
-            Instruction::PercpuAddr { dst, src } => write!(f, "{dst} = &(void __percpu *)({src})"),
-            Instruction::Load { size, dst, src, off } => write!(f, "{dst} = *{}", mem(size, src, off)),
-            Instruction::LoadSx { size, dst, src, off } => {
-                write!(f, "{dst} = *{}", Place('s', size, src, off))
-            }
-            Instruction::Store { size, dst, off, src: Operand::Reg(src) } => {
-                write!(f, "*{} = {src}", mem(size, dst, off))
-            }
-            Instruction::Store { size, dst, off, src: Operand::Imm(imm) } => {
-                write!(f, "*{} = {imm}", mem(size, dst, off))
-            }
-            Instruction::Atomic { op, size, dst, off, src } => atomic(f, op, size, mem(size, dst, off), src),
-            Instruction::LoadAcquire { size, dst, src, off } => {
-                write!(f, "{dst} = load_acquire({})", mem(size, src, off))
-            }
-            Instruction::StoreRelease { size, dst, off, src } => {
-                write!(f, "store_release({}, {src})", mem(size, dst, off))
-            }
-            Instruction::LoadAbs { size, imm } => write!(f, "r0 = *(u{} *)skb[{imm}]", size.bytes() * 8),
-            Instruction::LoadInd { size, src, imm } => {
-                write!(f, "r0 = *(u{} *)skb[{src} + {imm}]", size.bytes() * 8)
-            }
-            Instruction::LdImm64 { dst, value } => {
-                write!(f, "{dst} = ")?;
-                match self.names.imm64(value) {
-                    Some(text) => f.write_str(&text),
-                    None => imm64(f, value),
-                }
-            }
-            Instruction::Jump { off } => write!(f, "goto pc{off:+}"),
-            Instruction::JumpLong { off } => write!(f, "gotol pc{off:+}"),
-            Instruction::JumpReg { dst } => write!(f, "gotox {dst}"),
-            Instruction::JumpIf { cond, width, dst, src, off } => {
-                write!(f, "if {} {} ", At(width, dst), cond_symbol(cond))?;
-                match src {
-                    Operand::Reg(src) => write!(f, "{}", At(width, src))?,
-                    Operand::Imm(imm) => write!(f, "{imm:#x}")?,
-                }
-                write!(f, " goto pc{off:+}")
-            }
-            Instruction::MayGoto { off } => write!(f, "may_goto pc{off:+}"),
-            Instruction::Call(target) => self.call(f, target),
-            Instruction::CallReg { dst } => write!(f, "callx {dst}"),
-            Instruction::Exit => f.write_str("exit"),
-            Instruction::NoSpec => f.write_str("nospec"),
         }
+        Named(self, names, at)
     }
-}
 
-fn atomic(f: &mut fmt::Formatter<'_>, op: AtomicOp, size: Size, place: Place, src: Reg) -> fmt::Result {
-    let wide = if size == Size::DW { "64" } else { "" };
-    let plain = |f: &mut fmt::Formatter<'_>, symbol| write!(f, "lock *{place} {symbol} {src}");
-    let fetch = |f: &mut fmt::Formatter<'_>, name| write!(f, "{src} = atomic{wide}_{name}({place}, {src})");
-    match op {
-        AtomicOp::Add => plain(f, "+="),
-        AtomicOp::Or => plain(f, "|="),
-        AtomicOp::And => plain(f, "&="),
-        AtomicOp::Xor => plain(f, "^="),
-        AtomicOp::FetchAdd => fetch(f, "fetch_add"),
-        AtomicOp::FetchOr => fetch(f, "fetch_or"),
-        AtomicOp::FetchAnd => fetch(f, "fetch_and"),
-        AtomicOp::FetchXor => fetch(f, "fetch_xor"),
-        AtomicOp::Xchg => fetch(f, "xchg"),
-        AtomicOp::CmpXchg => write!(f, "r0 = atomic{wide}_cmpxchg({place}, r0, {src})"),
-    }
-}
-
-/// As bpftool prints it; kinds that it leaves a number get the same shape here.
-fn imm64(f: &mut fmt::Formatter<'_>, value: Imm64) -> fmt::Result {
-    match value {
-        Imm64::Value(value) => write!(f, "{value:#x}"),
-        Imm64::MapFd(id) => write!(f, "map[id:{id}]"),
-        Imm64::MapValue { fd, offset } => write!(f, "map[id:{fd}][0]+{offset}"),
-        Imm64::MapIdx(index) => write!(f, "map[idx:{index}]"),
-        Imm64::MapIdxValue { index, offset } => write!(f, "map[idx:{index}]+{offset}"),
-        Imm64::Func(off) => write!(f, "subprog[{off:+}]"),
-        Imm64::BtfId { btf_id, obj_fd: 0 } => write!(f, "btf[id:{btf_id}]"),
-        Imm64::BtfId { btf_id, obj_fd } => write!(f, "btf[id:{btf_id}, fd:{obj_fd}]"),
-    }
-}
-
-impl Named<'_> {
-    fn call(&self, f: &mut fmt::Formatter<'_>, target: CallTarget) -> fmt::Result {
-        match target {
-            CallTarget::Helper(helper) => {
-                let name = self.names.helper(helper).unwrap_or(Cow::Borrowed("unknown"));
-                write!(f, "call {name}#{}", helper.0 as i32)
-            }
-            CallTarget::Kfunc { btf_id, fd_index } => {
-                let name = self.names.kfunc(btf_id, fd_index).unwrap_or(Cow::Borrowed("kernel-function"));
-                write!(f, "call {name}#{btf_id}")
-            }
-            CallTarget::Local(off) => {
-                write!(f, "call pc{off:+}")?;
-                let target = self.at.and_then(|at| at.checked_add(1)?.checked_add_signed(off as isize));
-                match target.and_then(|insn| self.names.subprogram(insn)) {
-                    Some(name) => write!(f, "#{name}"),
-                    None => Ok(()),
-                }
-            }
+    /// Writes the instruction's text, without an opcode in front and without allocating; `at` is the index of its first
+    /// word, by which names of places are found.
+    ///
+    /// Where [`opcodes`](DisasmOptions::opcodes) is not set, a 64-bit immediate ends with ` ll`: the opcode is what
+    /// tells `r1 = 0x5` (two words) from `r1 = 5` in the kernel's output.
+    ///
+    /// ```
+    /// use asm::{DisasmOptions, Instruction, R1, Syntax, Width};
+    ///
+    /// let mut text = String::new();
+    /// let options = DisasmOptions { syntax: Syntax::Mnemonic, ..DisasmOptions::default() };
+    /// Instruction::Neg { width: Width::W64, dst: R1 }.write_to(&mut text, None, &options)?;
+    /// assert_eq!(text, "neg64 r1");
+    /// # Ok::<(), std::fmt::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer; a `String` has none.
+    #[inline]
+    pub fn write_to<W: fmt::Write>(
+        &self,
+        out: &mut W,
+        at: Option<usize>,
+        options: &DisasmOptions<'_>,
+    ) -> fmt::Result {
+        let mut printer = print::Printer { out, at, options };
+        match options.syntax {
+            Syntax::Kernel => printer.kernel(self),
+            Syntax::Mnemonic => printer.mnemonic(self),
         }
     }
 }

@@ -48,14 +48,20 @@ mod helper;
 mod insn;
 mod instruction;
 mod opcode;
+mod print;
 mod program;
+mod text;
 
 pub use builder::{Builder, Isa, Label};
 pub use decode::{decode, decode_translated};
-pub use disasm::{DisasmOptions, Disassembly, Names, NoNames, disassemble, disassemble_with};
+pub use disasm::{DisasmOptions, Disassembly, Names, NoNames, Syntax, disassemble, disassemble_with};
 pub use encode::Encoded;
 pub use error::{BuildError, DecodeError};
 pub use helper::Helper;
 pub use insn::{Insn, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Reg, Size, Width};
 pub use instruction::{AluOp, AtomicOp, CallTarget, Cond, Imm64, Instruction, Operand, Swap};
 pub use program::{LineRecord, MapRef, MapUse, Program, SourceLine};
+pub use text::{
+    AsmError, AsmErrors, AsmFunc, AsmMap, AsmMapKind, AsmOptions, Assembly, KfuncCall, Listing, assemble,
+    assemble_with,
+};

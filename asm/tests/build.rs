@@ -38,7 +38,7 @@ fn labels_count_words_not_instructions() {
         },
         expect![[r#"
             0: if r1 == 0x1 goto pc+9
-            1: r2 = 0xffffffffffffffff
+            1: r2 = 0xffffffffffffffff ll
             3: r3 = subprog[+7]
             5: call pc+5
             6: if w2 s> w3 goto pc-7
@@ -282,7 +282,7 @@ fn maps_are_filled_in() {
     let insns: Vec<Insn> = words.into_iter().map(Insn::from_u64).collect();
     let lines: String = disassemble(&insns).map(|(at, text)| format!("{at}: {text}\n")).collect();
     expect![[r#"
-        0: r0 = 0x7
+        0: r0 = 0x7 ll
         2: r1 = map[id:31]
         4: r2 = map[id:30][0]+12
         6: exit
@@ -333,7 +333,7 @@ fn names_are_used() {
         .bind(function)
         .exit();
     let program = b.finish().expect("a valid program");
-    let options = DisasmOptions { names: &Some, opcodes: true, translated: false };
+    let options = DisasmOptions { names: &Some, opcodes: true, ..DisasmOptions::default() };
     let lines: String =
         disassemble_with(&program.insns, options).map(|(at, text)| format!("{at}: {text}\n")).collect();
     expect![[r#"

@@ -61,7 +61,8 @@ fn root_text_equals_the_verifier_log() {
         if MISREAD.iter().any(|(misread, until)| *misread == name && release() < *until) {
             continue;
         }
-        let options = DisasmOptions { names: &names, opcodes: true, translated: false };
+        let options =
+            DisasmOptions { names: &names, opcodes: true, translated: false, ..DisasmOptions::default() };
         let ours: BTreeMap<usize, String> = disassemble_with(&program.insns, options).collect();
         let mut seen = BTreeSet::new();
         for (index, theirs) in log.lines().filter_map(log_line) {
@@ -156,7 +157,8 @@ fn root_text_equals_bpftool_dump() {
             .expect("bpftool ran a moment ago");
         let dump = String::from_utf8_lossy(&output.stdout);
         let theirs: BTreeMap<usize, &str> = dump.lines().filter_map(log_line).collect();
-        let options = DisasmOptions { names: &names, opcodes: true, translated: true };
+        let options =
+            DisasmOptions { names: &names, opcodes: true, translated: true, ..DisasmOptions::default() };
         for (index, ours) in disassemble_with(&words, options) {
             let (instruction, _) = decode_translated(&words[index..])
                 .unwrap_or_else(|error| panic!("{name}, instruction {index} of the dump: {error}"));

@@ -91,8 +91,8 @@ fn system_calls_by_number_in_a_namespace_on_one_processor() {
             0: r6 = r1
             1: call bpf_get_smp_processor_id#8
             2: if w0 != 0x1 goto pc+46
-            3: r1 = 0x4
-            5: r2 = 0xf0000001
+            3: r1 = 0x4 ll
+            5: r2 = 0xf0000001 ll
             7: r3 = r10
             8: r3 += -8
             9: r4 = 8
@@ -237,7 +237,7 @@ fn kernel_stacks_of_one_kprobe() {
             27: r0 = 0
             28: *(u32 *)(r8 +8) = r0
             29: r9 = *(u64 *)(r8 +8)
-            30: r4 = 0x9e3779b97f4a7c15
+            30: r4 = 0x9e3779b97f4a7c15 ll
             32: r3 = *(u32 *)(r8 +8)
             33: if r3 > 0x3f8 goto pc+9
             34: r1 = 0
@@ -291,7 +291,7 @@ fn kernel_stacks_of_one_kprobe() {
             85: lock *(u64 *)(r0 +0) += r1
             86: goto pc+141
             87: r1 = *(u64 *)(r10 -16)
-            88: r2 = 0x9e3779b97f4a7c15
+            88: r2 = 0x9e3779b97f4a7c15 ll
             90: r1 += r2
             91: *(u64 *)(r10 -16) = r1
             92: r1 = map[id:0]
@@ -331,7 +331,7 @@ fn kernel_stacks_of_one_kprobe() {
             129: lock *(u64 *)(r0 +0) += r1
             130: goto pc+97
             131: r1 = *(u64 *)(r10 -16)
-            132: r2 = 0x9e3779b97f4a7c15
+            132: r2 = 0x9e3779b97f4a7c15 ll
             134: r1 += r2
             135: *(u64 *)(r10 -16) = r1
             136: r1 = map[id:0]
@@ -371,7 +371,7 @@ fn kernel_stacks_of_one_kprobe() {
             173: lock *(u64 *)(r0 +0) += r1
             174: goto pc+53
             175: r1 = *(u64 *)(r10 -16)
-            176: r2 = 0x9e3779b97f4a7c15
+            176: r2 = 0x9e3779b97f4a7c15 ll
             178: r1 += r2
             179: *(u64 *)(r10 -16) = r1
             180: r1 = map[id:0]
