@@ -291,6 +291,8 @@ pub(crate) struct Env<'a> {
     pub prev_insn_print_pos: u64,
     /// The source line that was printed last: index into the program's lines.
     pub prev_line: Option<usize>,
+    /// What the keeping of states needs: the way walked, work space, spare memory.
+    pub keep: super::states::Keep,
 }
 
 /// What a program of the types tracing, LSM and struct_ops is attached to.

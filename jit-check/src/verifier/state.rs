@@ -120,7 +120,9 @@ pub(crate) struct State {
     pub first_insn_idx: usize,
     pub last_insn_idx: usize,
     pub loop_entry: Option<StateId>,
-    pub jmp_history: Vec<Jump>,
+    /// This state's part of the way: entries of `Keep::way`.
+    pub way_start: u32,
+    pub way_end: u32,
     pub dfs_depth: u32,
     pub callback_unroll_depth: u32,
     pub may_goto_depth: u32,

@@ -2,6 +2,9 @@
 
 pub(in crate::verifier) mod types;
 
+mod insn;
+mod state;
+
 use std::fmt::{self, Write};
 
 /// The growing log. As in the kernel, text of a path that ended well is taken back at level 1.

@@ -1,0 +1,93 @@
+//! Copies of states that allocate only where the copy's own memory is too small.
+
+use crate::verifier::state::{Frame, State};
+
+impl State {
+    /// Becomes equal to `other`.
+    pub(in crate::verifier) fn copy_from(&mut self, other: &State) {
+        // Every field is named, so that none is forgotten.
+        let State {
+            frames,
+            parent,
+            branches,
+            insn_idx,
+            refs,
+            active_locks,
+            active_lock_id,
+            active_lock_owner,
+            active_rcu_lock,
+            active_preempt_locks,
+            active_irq_id,
+            speculative,
+            in_sleepable,
+            used_as_loop_entry,
+            first_insn_idx,
+            last_insn_idx,
+            loop_entry,
+            way_start,
+            way_end,
+            dfs_depth,
+            callback_unroll_depth,
+            may_goto_depth,
+        } = other;
+        self.frames.truncate(frames.len());
+        for (at, frame) in frames.iter().enumerate() {
+            match self.frames.get_mut(at) {
+                Some(mine) => mine.copy_from(frame),
+                None => self.frames.push(frame.clone()),
+            }
+        }
+        self.refs.clone_from(refs);
+        self.parent = *parent;
+        self.branches = *branches;
+        self.insn_idx = *insn_idx;
+        self.active_locks = *active_locks;
+        self.active_lock_id = *active_lock_id;
+        self.active_lock_owner = *active_lock_owner;
+        self.active_rcu_lock = *active_rcu_lock;
+        self.active_preempt_locks = *active_preempt_locks;
+        self.active_irq_id = *active_irq_id;
+        self.speculative = *speculative;
+        self.in_sleepable = *in_sleepable;
+        self.used_as_loop_entry = *used_as_loop_entry;
+        self.first_insn_idx = *first_insn_idx;
+        self.last_insn_idx = *last_insn_idx;
+        self.loop_entry = *loop_entry;
+        self.way_start = *way_start;
+        self.way_end = *way_end;
+        self.dfs_depth = *dfs_depth;
+        self.callback_unroll_depth = *callback_unroll_depth;
+        self.may_goto_depth = *may_goto_depth;
+    }
+}
+
+impl Frame {
+    /// Becomes equal to `other`.
+    fn copy_from(&mut self, other: &Frame) {
+        let Frame {
+            regs,
+            callsite,
+            frameno,
+            subprogno,
+            async_entry_cnt,
+            in_callback,
+            in_async_callback,
+            in_exception_callback,
+            callback_ret_range,
+            callback_depth,
+            stack,
+        } = other;
+        self.regs = *regs;
+        self.callsite = *callsite;
+        self.frameno = *frameno;
+        self.subprogno = *subprogno;
+        self.async_entry_cnt = *async_entry_cnt;
+        self.in_callback = *in_callback;
+        self.in_async_callback = *in_async_callback;
+        self.in_exception_callback = *in_exception_callback;
+        self.callback_ret_range = *callback_ret_range;
+        self.callback_depth = *callback_depth;
+        self.stack.clear();
+        self.stack.extend_from_slice(stack);
+    }
+}

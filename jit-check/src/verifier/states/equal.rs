@@ -1,0 +1,287 @@
+//! Whether what was proven from one state holds from another.
+
+use crate::verifier::reg::{ADD_CONST, Base, Live, Reg};
+use crate::verifier::state::{Frame, Ref, RefKind, Slot, SlotType, State};
+
+/// How alike two states must be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exact {
+    /// What the old state's continuation never read, or read without needing the exact value, may differ.
+    No,
+    /// All must be the same.
+    Yes,
+    /// Ranges may be narrower; everything counts as read and precise, for inside a loop the marks are not final.
+    RangeWithin,
+}
+
+/// Pairs of ids that stand for the same in two states.
+#[derive(Debug, Default)]
+pub(crate) struct IdMap {
+    pairs: Vec<(u32, u32)>,
+    /// Ids for registers of the current state that have none.
+    temporary: u32,
+}
+
+/// Registers and slots that can exist at once: no two states can have more ids.
+const MOST_PAIRS: usize = (11 + 64) * 8;
+
+impl IdMap {
+    /// Forgets all pairs; temporary ids begin after `id_gen`.
+    pub fn reset(&mut self, id_gen: u32) {
+        self.pairs.clear();
+        self.temporary = id_gen;
+    }
+
+    /// Whether the ids may stand for each other.
+    pub fn same(&mut self, old: u32, cur: u32) -> bool {
+        if (old == 0) != (cur == 0) {
+            return false;
+        }
+        if old == 0 {
+            return true;
+        }
+        for &(known_old, known_cur) in &self.pairs {
+            if known_old == old {
+                return known_cur == cur;
+            }
+            if known_cur == cur {
+                return false;
+            }
+        }
+        if self.pairs.len() == MOST_PAIRS {
+            return false;
+        }
+        self.pairs.push((old, cur));
+        true
+    }
+
+    /// As [`same`](IdMap::same) for numbers: an old one without id asks nothing, a current one without id is alone.
+    fn same_scalar(&mut self, old: u32, cur: u32) -> bool {
+        if old == 0 {
+            return true;
+        }
+        let cur = if cur != 0 {
+            cur
+        } else {
+            self.temporary += 1;
+            self.temporary
+        };
+        self.same(old, cur) && (old & ADD_CONST == 0 || self.same(old & !ADD_CONST, cur & !ADD_CONST))
+    }
+}
+
+impl Reg {
+    /// Kind, offset and what belongs to the kind.
+    fn same_kind(&self, other: &Reg) -> bool {
+        self.base == other.base
+            && self.flags == other.flags
+            && self.off == other.off
+            && self.extra == other.extra
+    }
+
+    /// Whether all is the same but ids and marks.
+    pub(in crate::verifier) fn same_value(&self, other: &Reg) -> bool {
+        self.same_kind(other)
+            && self.var_off == other.var_off
+            && self.smin == other.smin
+            && self.smax == other.smax
+            && self.umin == other.umin
+            && self.umax == other.umax
+            && self.s32_min == other.s32_min
+            && self.s32_max == other.s32_max
+            && self.u32_min == other.u32_min
+            && self.u32_max == other.u32_max
+    }
+
+    /// Whether all is the same, ids by number included, but marks.
+    pub(super) fn same_value_and_ids(&self, other: &Reg) -> bool {
+        self.same_value(other) && self.id == other.id && self.ref_obj_id == other.ref_obj_id
+    }
+
+    fn holds(&self, cur: &Reg) -> bool {
+        self.umin <= cur.umin
+            && self.umax >= cur.umax
+            && self.smin <= cur.smin
+            && self.smax >= cur.smax
+            && self.u32_min <= cur.u32_min
+            && self.u32_max >= cur.u32_max
+            && self.s32_min <= cur.s32_min
+            && self.s32_max >= cur.s32_max
+            && cur.var_off.mask & !self.var_off.mask == 0
+            && cur.var_off.value & !self.var_off.mask == self.var_off.value
+    }
+}
+
+/// A comparison, with what of the walk it depends on.
+pub(super) struct Compare<'i> {
+    pub ids: &'i mut IdMap,
+    pub exact: Exact,
+    /// Numbers must be the same in all (limits of pointer arithmetic are being explored).
+    pub strict_scalars: bool,
+    /// Reading what was never written is allowed.
+    pub uninit_stack: bool,
+}
+
+/// Stands for a slot that holds just any bytes.
+static ANY_NUMBER: Reg = Reg { base: Base::Scalar, live: Live::READ, ..Reg::NOT_INIT };
+
+impl Compare<'_> {
+    pub fn states(&mut self, old: &State, cur: &State) -> bool {
+        if old.frames.len() != cur.frames.len()
+            || old.speculative && !cur.speculative
+            || old.active_lock_owner != cur.active_lock_owner
+            || old.active_locks != cur.active_locks
+            || !self.ids.same(old.active_lock_id, cur.active_lock_id)
+            || old.active_rcu_lock != cur.active_rcu_lock
+            || old.active_preempt_locks != cur.active_preempt_locks
+            || !self.ids.same(old.active_irq_id, cur.active_irq_id)
+            || old.in_sleepable != cur.in_sleepable
+        {
+            return false;
+        }
+        old.frames
+            .iter()
+            .zip(&cur.frames)
+            .all(|(old, cur)| old.callsite == cur.callsite && self.frames(old, cur))
+            && self.refs(&old.refs, &cur.refs)
+    }
+
+    fn frames(&mut self, old: &Frame, cur: &Frame) -> bool {
+        old.callback_depth <= cur.callback_depth
+            && old.regs.iter().zip(&cur.regs).all(|(old, cur)| self.reg(old, cur))
+            && self.stacks(&old.stack, &cur.stack)
+    }
+
+    pub fn regs_exact(&mut self, old: &Reg, cur: &Reg) -> bool {
+        old.same_value(cur) && self.ids.same(old.id, cur.id) && self.ids.same(old.ref_obj_id, cur.ref_obj_id)
+    }
+
+    fn reg(&mut self, old: &Reg, cur: &Reg) -> bool {
+        if self.exact == Exact::Yes {
+            return self.regs_exact(old, cur);
+        }
+        let inexact = self.exact == Exact::No;
+        if inexact && (!old.live.has(Live::READ) || old.base == Base::NotInit) {
+            return true;
+        }
+        if old.base != cur.base || old.flags != cur.flags {
+            return false;
+        }
+        match old.base {
+            Base::NotInit => true,
+            Base::Scalar if old.flags.is_empty() => self.scalars(old, cur),
+            Base::MapKey | Base::MapValue | Base::Mem | Base::Buf | Base::TpBuffer => {
+                old.same_kind(cur)
+                    && old.holds(cur)
+                    && self.ids.same(old.id, cur.id)
+                    && self.ids.same(old.ref_obj_id, cur.ref_obj_id)
+            }
+            Base::PacketMeta | Base::Packet => {
+                let (old_range, cur_range) = (old.range(), cur.range());
+                let enough = if old_range < 0 || cur_range < 0 {
+                    old_range == cur_range
+                } else {
+                    old_range <= cur_range
+                };
+                enough && old.off == cur.off && self.ids.same(old.id, cur.id) && old.holds(cur)
+            }
+            Base::Stack => self.regs_exact(old, cur) && old.frameno == cur.frameno,
+            Base::Arena => true,
+            _ => self.regs_exact(old, cur),
+        }
+    }
+
+    fn scalars(&mut self, old: &Reg, cur: &Reg) -> bool {
+        if self.strict_scalars {
+            return old.same_value(cur) && self.ids.same_scalar(old.id, cur.id);
+        }
+        if !old.precise && self.exact == Exact::No {
+            return true;
+        }
+        let (old_distant, cur_distant) = (old.id & ADD_CONST != 0, cur.id & ADD_CONST != 0);
+        if old.id != 0 && old_distant != cur_distant || old_distant && old.off != cur.off {
+            return false;
+        }
+        self.ids.same_scalar(old.id, cur.id) && old.holds(cur)
+    }
+
+    fn stacks(&mut self, old: &[Slot], cur: &[Slot]) -> bool {
+        old.iter().enumerate().all(|(at, old)| self.slots(old, cur.get(at)))
+    }
+
+    /// `cur` is `None` where the current stack is not that deep.
+    fn slots(&mut self, old: &Slot, cur: Option<&Slot>) -> bool {
+        if self.exact == Exact::No {
+            if !old.spilled.live.has(Live::READ) {
+                return true;
+            }
+        } else if cur.is_none_or(|cur| cur.types != old.types) {
+            return false;
+        }
+        for byte in 0..8 {
+            let kind = old.types[byte];
+            if kind == SlotType::Invalid || kind == SlotType::Misc && self.uninit_stack {
+                continue;
+            }
+            let Some(cur) = cur else { return false };
+            if let (Some(old), Some(cur)) = (self.number_in(old), self.number_in(cur)) {
+                return self.reg(old, cur);
+            }
+            if kind == SlotType::Misc && cur.types[byte] == SlotType::Zero {
+                continue;
+            }
+            if kind != cur.types[byte] {
+                return false;
+            }
+            if byte == 7 && !self.slot_objects(kind, &old.spilled, &cur.spilled) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn slot_objects(&mut self, kind: SlotType, old: &Reg, cur: &Reg) -> bool {
+        use crate::verifier::reg::Extra;
+        match kind {
+            SlotType::Spill => self.reg(old, cur),
+            SlotType::Dynptr | SlotType::IrqFlag => {
+                old.extra == cur.extra && self.ids.same(old.ref_obj_id, cur.ref_obj_id)
+            }
+            // How often the iterator went round is not compared: loops would never meet.
+            SlotType::Iter => {
+                let same = match (old.extra, cur.extra) {
+                    (
+                        Extra::Iter { btf, id, state, .. },
+                        Extra::Iter { btf: cur_btf, id: cur_id, state: cur_state, .. },
+                    ) => (btf, id, state) == (cur_btf, cur_id, cur_state),
+                    (old, cur) => old == cur,
+                };
+                same && old.base == cur.base
+                    && old.flags == cur.flags
+                    && self.ids.same(old.ref_obj_id, cur.ref_obj_id)
+            }
+            SlotType::Misc | SlotType::Zero | SlotType::Invalid => true,
+        }
+    }
+
+    /// The number that eight bytes are when they are read at once.
+    fn number_in<'s>(&self, slot: &'s Slot) -> Option<&'s Reg> {
+        if slot.types[0] == SlotType::Spill && slot.spilled.is(Base::Scalar) {
+            return Some(&slot.spilled);
+        }
+        let any = slot
+            .types
+            .iter()
+            .all(|&kind| kind == SlotType::Misc || kind == SlotType::Invalid && self.uninit_stack);
+        any.then_some(&ANY_NUMBER)
+    }
+
+    fn refs(&mut self, old: &[Ref], cur: &[Ref]) -> bool {
+        old.len() == cur.len()
+            && old.iter().zip(cur).all(|(old, cur)| {
+                old.kind == cur.kind
+                    && (old.kind == RefKind::Ptr || old.owner == cur.owner)
+                    && self.ids.same(old.id, cur.id)
+            })
+    }
+}
