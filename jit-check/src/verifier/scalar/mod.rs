@@ -44,7 +44,7 @@ impl Reg {
     }
 
     /// The low half is this.
-    pub(super) fn set_value32(&mut self, value: u32) {
+    pub(in crate::verifier) fn set_value32(&mut self, value: u32) {
         self.var_off = self.var_off.with_subreg(Tnum::constant(u64::from(value)));
         self.set_value32_ranges(value);
     }
