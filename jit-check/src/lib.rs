@@ -7,6 +7,7 @@
 pub mod kernel;
 mod prepare;
 mod program;
+mod tables;
 pub mod verifier;
 
 pub use prepare::prepare;

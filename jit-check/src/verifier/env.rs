@@ -306,6 +306,8 @@ pub(crate) struct Attach {
     pub proto: Option<u32>,
     /// Name of the function, tracepoint (without `btf_trace_`) or member.
     pub name: String,
+    /// struct_ops: name of the struct that the member is of (`tcp_congestion_ops`).
+    pub struct_name: String,
     /// A tracepoint (`tp_btf`): the first parameter is not the program's.
     pub is_tracepoint: bool,
     /// Whether the target returns nothing.
