@@ -40,7 +40,7 @@ impl Names for LogNames<'_, '_> {
 impl<'a> Env<'a> {
     /// Prints an instruction, `(b7) r0 = 0`, and a line end.
     pub(in crate::verifier) fn print_insn(&mut self, idx: usize) {
-        if self.log.level & 3 == 0 {
+        if self.log.level == 0 {
             return;
         }
         let Some(&insn) = self.insns.get(idx) else { return };
@@ -56,7 +56,7 @@ impl<'a> Env<'a> {
 
     /// Prints the source line that an instruction came from, `; x = y @ file.c:12`, unless it was the last one printed.
     pub(in crate::verifier) fn print_line(&mut self, insn_idx: usize) {
-        if self.log.level & 3 == 0 {
+        if self.log.level == 0 {
             return;
         }
         let lines = &self.program.lines;

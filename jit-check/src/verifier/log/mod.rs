@@ -17,7 +17,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub fn write(&mut self, text: fmt::Arguments<'_>) {
-        if self.level & 3 != 0 {
+        if self.level != 0 {
             let _ = self.text.write_fmt(text);
         }
     }

@@ -13,7 +13,7 @@ const TAB: u64 = 8;
 impl<'a> Env<'a> {
     /// Prints what is known of a frame (`R0=0 R1=ctx() R10=fp0 fp-8=mmmmmmmm`), all of it or what changed, and a line end.
     pub(in crate::verifier) fn print_state(&mut self, frame: usize, all: bool) {
-        if self.log.level & 3 == 0 {
+        if self.log.level == 0 {
             if !all {
                 (self.scratched_regs, self.scratched_slots) = (0, 0);
             }
@@ -395,5 +395,53 @@ fn dynptr_name(kind: DynptrKind) -> &'static str {
         DynptrKind::Xdp => "xdp",
         DynptrKind::SkbMeta => "skb_meta",
         DynptrKind::File => "file",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verifier::scalar::Tnum;
+
+    fn bounds(reg: &Reg) -> String {
+        let mut out = String::new();
+        ranges(&mut out, reg, &mut List(",", true)).unwrap();
+        out
+    }
+
+    #[test]
+    fn equal_bounds_are_printed_once() {
+        let unknown = Reg { base: Base::Scalar, ..Reg::NOT_INIT };
+        assert_eq!(bounds(&unknown), "");
+        let byte = Reg {
+            smin: 0,
+            smax: 255,
+            umax: 255,
+            s32_min: 0,
+            s32_max: 255,
+            u32_max: 255,
+            var_off: Tnum { value: 0, mask: 0xff },
+            ..unknown
+        };
+        assert_eq!(bounds(&byte), "smin=smin32=0,smax=umax=smax32=umax32=255");
+        let negative = Reg { smin: -2, smax: -1, umin: u64::MAX - 1, s32_min: -2, s32_max: -1, ..unknown };
+        assert_eq!(bounds(&negative), "smin=smin32=-2,smax=smax32=-1,umin=0xfffffffffffffffe");
+        let large = Reg { smin: -0x8000_0000, s32_min: -0x10000, umax: 0x10000, ..unknown };
+        assert_eq!(bounds(&large), "smin=0xffffffff80000000,umax=0x10000,smin32=0xffff0000");
+    }
+
+    #[test]
+    fn the_state_begins_at_column_40_or_the_next_tab() {
+        // Texts with line ends; a semicolon and a blank precede the state.
+        for (len, column) in [(14, 40), (36, 40), (37, 48), (44, 48), (45, 56)] {
+            assert_eq!(len - 1 + padding(len) + 2, column, "{len}");
+        }
+    }
+
+    #[test]
+    fn marks_follow_the_name() {
+        assert_eq!(Marks(Live::NONE).to_string(), "");
+        assert_eq!(Marks(Live(Live::READ64.0 | Live::WRITTEN.0)).to_string(), "_rw");
+        assert_eq!(Marks(Live(Live::READ32.0 | Live::DONE.0)).to_string(), "_rD");
     }
 }

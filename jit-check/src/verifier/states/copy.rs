@@ -91,3 +91,35 @@ impl Frame {
         self.stack.extend_from_slice(stack);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verifier::reg::Reg;
+    use crate::verifier::state::{Ref, RefKind, Slot, StateId};
+
+    #[test]
+    fn a_copy_into_used_memory_is_equal() {
+        let frame = |callsite, depth| {
+            let stack = vec![Slot { spilled: Reg::known(5), ..Slot::default() }; depth];
+            Box::new(Frame { callsite, stack, callback_depth: 2, ..Frame::default() })
+        };
+        let held = Ref { kind: RefKind::Ptr, id: 4, insn_idx: 1, callback_ref: 0, owner: 0 };
+        let deep =
+            State { frames: vec![frame(-1, 3), frame(7, 64)], refs: vec![held; 3], ..State::default() };
+        let flat =
+            State { frames: vec![frame(-1, 1)], parent: Some(StateId(3)), branches: 1, ..State::default() };
+        let mut copy = deep.clone();
+        copy.copy_from(&flat);
+        assert_eq!(copy, flat);
+        copy.copy_from(&deep);
+        assert_eq!(copy, deep);
+    }
+
+    /// A million instructions may keep ten thousand states.
+    #[test]
+    fn registers_are_small() {
+        assert!(size_of::<Reg>() <= 136, "{}", size_of::<Reg>());
+        assert!(size_of::<Slot>() <= 144, "{}", size_of::<Slot>());
+    }
+}

@@ -285,3 +285,105 @@ impl Compare<'_> {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verifier::reg::{Extra, Flags};
+    use crate::verifier::scalar::Tnum;
+
+    fn range(min: u64, max: u64) -> Reg {
+        Reg {
+            base: Base::Scalar,
+            live: Live::READ64,
+            var_off: Tnum { value: 0, mask: max.next_power_of_two() * 2 - 1 },
+            smin: min as i64,
+            smax: max as i64,
+            umin: min,
+            umax: max,
+            s32_min: min as i32,
+            s32_max: max as i32,
+            u32_min: min as u32,
+            u32_max: max as u32,
+            ..Reg::NOT_INIT
+        }
+    }
+
+    fn safe(exact: Exact, old: Reg, cur: Reg) -> bool {
+        let mut ids = IdMap::default();
+        Compare { ids: &mut ids, exact, strict_scalars: false, uninit_stack: true }.reg(&old, &cur)
+    }
+
+    #[test]
+    fn a_number_counts_as_far_as_it_was_used() {
+        let (wide, narrow) = (range(0, 100), range(10, 20));
+        assert!(safe(Exact::No, narrow, wide), "nobody needed its exact value");
+        let precise = |reg| Reg { precise: true, ..reg };
+        assert!(!safe(Exact::No, precise(narrow), wide));
+        assert!(safe(Exact::No, precise(wide), narrow));
+        assert!(!safe(Exact::RangeWithin, narrow, wide), "in a loop all counts as precise");
+        assert!(safe(Exact::RangeWithin, wide, narrow));
+        assert!(!safe(Exact::Yes, wide, narrow));
+        assert!(safe(Exact::Yes, wide, Reg { live: Live::WRITTEN, ..wide }), "marks do not count");
+        assert!(safe(Exact::No, Reg { live: Live::NONE, ..precise(narrow) }, wide), "it was not read");
+        assert!(!safe(Exact::No, wide, Reg { base: Base::Ctx, ..Reg::NOT_INIT }));
+    }
+
+    #[test]
+    fn packet_pointers_need_as_much_range() {
+        let pointer = |range| Reg {
+            base: Base::Packet,
+            live: Live::READ64,
+            extra: Extra::Range(range),
+            id: 1,
+            ..Reg::known(0)
+        };
+        assert!(safe(Exact::No, pointer(4), pointer(8)));
+        assert!(!safe(Exact::No, pointer(8), pointer(4)));
+        assert!(!safe(Exact::No, pointer(-1), pointer(8)));
+        assert!(safe(Exact::No, pointer(-1), pointer(-1)));
+    }
+
+    #[test]
+    fn null_or_not_is_another_type() {
+        let pointer = Reg { base: Base::MapValue, live: Live::READ64, ..Reg::known(0) };
+        let maybe = Reg { flags: Flags::MAYBE_NULL, id: 3, ..pointer };
+        assert!(!safe(Exact::No, maybe, pointer));
+        assert!(safe(Exact::No, maybe, Reg { id: 9, ..maybe }), "ids are names only");
+    }
+
+    #[test]
+    fn ids_stand_for_one_another_both_ways() {
+        let mut ids = IdMap::default();
+        ids.reset(100);
+        assert!(ids.same(1, 7));
+        assert!(ids.same(1, 7));
+        assert!(!ids.same(1, 8));
+        assert!(!ids.same(2, 7));
+        assert!(!ids.same(0, 7));
+        assert!(ids.same(0, 0));
+        assert!(ids.same_scalar(0, 5), "an old number without id is linked with nothing");
+        assert!(ids.same_scalar(5, 0));
+        assert!(!ids.same_scalar(5, 0), "two current numbers without id are not linked");
+    }
+
+    #[test]
+    fn a_slot_that_was_just_bytes_takes_any_number() {
+        let spill = |reg: Reg| Slot { spilled: reg, types: [SlotType::Spill; 8] };
+        let bytes = |kind, live| Slot { spilled: Reg { live, ..Reg::NOT_INIT }, types: [kind; 8] };
+        let safe = |uninit_stack, old: Slot, cur: Option<Slot>| {
+            let mut ids = IdMap::default();
+            Compare { ids: &mut ids, exact: Exact::No, strict_scalars: false, uninit_stack }
+                .slots(&old, cur.as_ref())
+        };
+        let misc = bytes(SlotType::Misc, Live::READ64);
+        assert!(safe(false, misc, Some(spill(range(0, 4)))));
+        assert!(safe(false, misc, Some(bytes(SlotType::Zero, Live::NONE))));
+        assert!(!safe(false, bytes(SlotType::Zero, Live::READ64), Some(misc)));
+        assert!(safe(true, misc, None), "what was never written may be read");
+        assert!(!safe(false, misc, None));
+        let precise = spill(Reg { precise: true, ..range(0, 4) });
+        assert!(!safe(false, precise, Some(misc)));
+        assert!(safe(false, bytes(SlotType::Zero, Live::NONE), None), "it was not read");
+    }
+}

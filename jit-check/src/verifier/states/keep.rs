@@ -1,7 +1,7 @@
 //! What the keeping of states needs beside the states: the way walked, work space, spare memory.
 
 use super::equal::IdMap;
-use super::precision::Backtrack;
+use super::masks::Backtrack;
 use crate::verifier::state::{Jump, State};
 
 /// Most spare states that are kept for the next copy.

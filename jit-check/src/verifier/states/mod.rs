@@ -6,6 +6,7 @@ mod keep;
 mod linked;
 mod liveness;
 mod loops;
+mod masks;
 mod precision;
 mod prune;
 

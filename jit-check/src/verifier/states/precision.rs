@@ -1,6 +1,7 @@
 //! Going back along a path to where a value comes from whose exact value matters.
 
 use super::liveness::node_mut;
+use super::masks::{Backtrack, MOST_FRAMES, RegMask, SlotMask, bits};
 use super::{
     ALU, ALU64, CALL, END, EXIT, JMP, JMP32, JUMP_DST_IS_STACK, JUMP_SRC_IS_STACK, JUMP_STACK_ACCESS, LD,
     LDX, LinkedRegs, MODE_ABS, MODE_ATOMIC, MODE_IMM, MODE_IND, MOV, NEG, PSEUDO_CALL, ST, STX,
@@ -10,105 +11,8 @@ use crate::verifier::reg::{Base, Live};
 use crate::verifier::state::{Jump, SlotType, State, StateId};
 use std::fmt::{self, Write};
 
-const MOST_FRAMES: usize = 8;
 /// r1 to r5.
 const ARGS: u16 = 0x3e;
-
-/// Registers and slots of each frame whose precision is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Backtrack {
-    frame: usize,
-    regs: [u16; MOST_FRAMES],
-    slots: [u64; MOST_FRAMES],
-}
-
-impl Backtrack {
-    fn is_empty(&self) -> bool {
-        let frames = ..=self.frame;
-        self.regs[frames].iter().all(|&mask| mask == 0) && self.slots[frames].iter().all(|&mask| mask == 0)
-    }
-
-    pub fn set_reg_of(&mut self, frame: usize, regno: u8) {
-        self.regs[frame] |= 1 << regno;
-    }
-
-    pub fn set_slot_of(&mut self, frame: usize, slot: u32) {
-        self.slots[frame] |= 1 << (slot & 63);
-    }
-
-    fn regs(&self) -> u16 {
-        self.regs[self.frame]
-    }
-
-    fn set(&mut self, regno: u8) {
-        self.set_reg_of(self.frame, regno);
-    }
-
-    fn clear(&mut self, regno: u8) {
-        self.regs[self.frame] &= !(1 << regno);
-    }
-
-    fn has(&self, regno: u8) -> bool {
-        self.regs() >> regno & 1 != 0
-    }
-
-    /// Where one of linked values is asked for, all are.
-    fn sync_linked(&mut self, jump: Option<&Jump>) {
-        let Some(jump) = jump.filter(|jump| jump.linked_regs != 0) else { return };
-        let linked = LinkedRegs::unpack(jump.linked_regs);
-        let asked = linked.as_slice().iter().any(|one| {
-            let (frame, at) = (usize::from(one.frame), one.at);
-            if one.is_reg { self.regs[frame] >> at & 1 != 0 } else { self.slots[frame] >> at & 1 != 0 }
-        });
-        if asked {
-            for one in linked.as_slice() {
-                let frame = usize::from(one.frame);
-                if one.is_reg {
-                    self.set_reg_of(frame, one.at);
-                } else {
-                    self.set_slot_of(frame, u32::from(one.at));
-                }
-            }
-        }
-    }
-}
-
-/// `r0,r2,r4`
-struct RegMask(u16);
-
-impl fmt::Display for RegMask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for regno in bits(u64::from(self.0)) {
-            write!(f, "{separator}r{regno}")?;
-            separator = ",";
-        }
-        Ok(())
-    }
-}
-
-/// `-8,-24`
-struct SlotMask(u64);
-
-impl fmt::Display for SlotMask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for slot in bits(self.0) {
-            write!(f, "{separator}{}", -8 * (i64::from(slot) + 1))?;
-            separator = ",";
-        }
-        Ok(())
-    }
-}
-
-/// Numbers of the bits that are set, rising.
-fn bits(mut mask: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let bit = mask.trailing_zeros();
-        mask &= mask.wrapping_sub(1);
-        (bit < 64).then_some(bit)
-    })
-}
 
 impl State {
     /// Numbers in registers and spilled ones, with their names for the log.
