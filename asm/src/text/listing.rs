@@ -1,7 +1,10 @@
 //! A program as a text that assembles to it again.
 
 use super::{AsmMap, AsmMapKind, Assembly};
-use crate::{DisasmOptions, Imm64, Insn, Instruction, MapUse, Names, SourceLine, Syntax, decode};
+use crate::{
+    DisasmOptions, Helper, Imm64, Insn, Instruction, MapUse, Names, NoNames, SourceLine, Syntax, decode,
+    decode_translated,
+};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::{self, Write};
@@ -31,12 +34,24 @@ pub struct Listing<'a> {
     pub comments: bool,
     /// The bytes of each instruction in a comment.
     pub opcodes: bool,
+    /// Take what only the kernel makes ([`decode_translated`]).
+    pub translated: bool,
+    /// Names of helpers and kernel functions.
+    pub names: &'a dyn Names,
 }
 
 impl<'a> Listing<'a> {
     /// A listing in the kernel's syntax, without source lines.
     pub fn new(assembly: &'a Assembly) -> Listing<'a> {
-        Listing { assembly, syntax: Syntax::Kernel, exact_lines: false, comments: false, opcodes: false }
+        Listing {
+            assembly,
+            syntax: Syntax::Kernel,
+            exact_lines: false,
+            comments: false,
+            opcodes: false,
+            translated: false,
+            names: &NoNames,
+        }
     }
 }
 
@@ -45,9 +60,18 @@ struct Places<'a> {
     labels: HashMap<usize, Cow<'a, str>>,
     uses: HashMap<usize, &'a MapUse>,
     maps: &'a [AsmMap],
+    names: &'a dyn Names,
 }
 
 impl Names for Places<'_> {
+    fn helper(&self, helper: Helper) -> Option<Cow<'_, str>> {
+        self.names.helper(helper)
+    }
+
+    fn kfunc(&self, btf_id: i32, fd_index: i16) -> Option<Cow<'_, str>> {
+        self.names.kfunc(btf_id, fd_index)
+    }
+
     fn label(&self, insn: usize) -> Option<Cow<'_, str>> {
         self.labels.get(&insn).map(|name| Cow::Borrowed(name.as_ref()))
     }
@@ -81,11 +105,12 @@ fn target(instruction: &Instruction) -> Option<i64> {
 impl<'a> Listing<'a> {
     /// The words with the index of each first one.
     fn decoded(&self) -> impl Iterator<Item = (usize, Option<Instruction>, &'a [Insn])> {
-        let insns = &self.assembly.program.insns;
+        let (insns, translated) = (&self.assembly.program.insns, self.translated);
         let mut at = 0;
         std::iter::from_fn(move || {
             let rest = insns.get(at..).filter(|rest| !rest.is_empty())?;
-            let (instruction, slots) = decode(rest).map_or((None, 1), |(i, slots)| (Some(i), slots));
+            let decoded = if translated { decode_translated(rest) } else { decode(rest) };
+            let (instruction, slots) = decoded.map_or((None, 1), |(i, slots)| (Some(i), slots));
             let item = (at, instruction, rest.get(..slots)?);
             at += slots;
             Some(item)
@@ -114,7 +139,7 @@ impl<'a> Listing<'a> {
             }
         }
         let uses = self.assembly.program.map_refs.iter().map(|used| (used.insn, used)).collect();
-        Places { labels, uses, maps: &self.assembly.maps }
+        Places { labels, uses, maps: &self.assembly.maps, names: self.names }
     }
 
     fn head(&self, out: &mut impl Write) -> fmt::Result {
@@ -163,7 +188,12 @@ impl<'a> Listing<'a> {
         let kfuncs: HashMap<usize, &str> =
             self.assembly.kfuncs.iter().map(|f| (f.insn, f.name.as_str())).collect();
         let mut lines = self.assembly.program.lines.iter().peekable();
-        let options = DisasmOptions { names: &places, syntax: self.syntax, ..DisasmOptions::default() };
+        let options = DisasmOptions {
+            names: &places,
+            syntax: self.syntax,
+            translated: self.translated,
+            ..DisasmOptions::default()
+        };
         let mut text = String::new();
         for (at, instruction, words) in self.decoded() {
             match (funcs.get(&at), places.labels.get(&at)) {

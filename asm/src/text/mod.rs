@@ -170,6 +170,11 @@ pub fn assemble_with(text: &str, options: &AsmOptions) -> Result<Assembly, AsmEr
 }
 
 impl Assembly {
+    /// An assembly of its parts; the rest is left empty.
+    pub fn new(program: Program, maps: Vec<AsmMap>, funcs: Vec<AsmFunc>) -> Assembly {
+        Assembly { program, maps, funcs, ..Assembly::default() }
+    }
+
     /// The map of this name.
     pub fn map(&self, name: &str) -> Option<&AsmMap> {
         self.maps.iter().find(|map| map.name == name)

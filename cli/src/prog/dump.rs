@@ -171,6 +171,18 @@ fn program_btf(info: &ProgInfo) -> Option<Vec<u8>> {
     (info.btf_id != 0).then(|| BtfObj::from_id(info.btf_id).and_then(|b| b.bytes()).ok()).flatten()
 }
 
+/// The source lines of a program, where it was loaded with some.
+pub(super) fn program_lines(info: &ProgInfo) -> Vec<asm::LineRecord> {
+    let bytes = program_btf(info);
+    let btf = bytes.as_ref().and_then(|bytes| Btf::parse(bytes).ok());
+    let lines = Source { info, btf: btf.as_ref() }.lines();
+    let record = |line: Line| asm::LineRecord {
+        insn: usize::try_from(line.at).unwrap_or(usize::MAX),
+        source: asm::SourceLine { file: line.file, line: line.line, column: line.col, text: line.text },
+    };
+    lines.into_iter().map(record).collect()
+}
+
 /// Numbers of a record, as the kernel lays them out.
 fn numbers<const N: usize>(bytes: &[u8], record: u32) -> impl Iterator<Item = [u32; N]> {
     bytes.chunks_exact((record as usize).max(N * 4)).map(|record| {
@@ -257,8 +269,8 @@ impl Source<'_> {
 }
 
 /// The kernel's names for the addresses that programs call.
-#[derive(Default)]
-struct Symbols {
+#[derive(Debug, Default)]
+pub(super) struct Symbols {
     /// What helpers' numbers in translated instructions are relative to.
     call_base: u64,
     names: HashMap<u64, String>,
@@ -271,7 +283,7 @@ fn is_kernel_call(insn: Insn) -> bool {
 
 impl Symbols {
     /// Reads the names that these programs need, and no others. Where the kernel hides addresses there are none.
-    fn read(infos: &[ProgInfo]) -> Symbols {
+    pub(super) fn read(infos: &[ProgInfo]) -> Symbols {
         let mut call_base = 0;
         let _ = kallsyms::scan(|line| match line.name {
             b"__bpf_call_base" => {
@@ -304,9 +316,20 @@ impl Symbols {
         self.names.get(&addr).map(String::as_str)
     }
 
-    fn call(&self, imm: i32) -> Option<&str> {
+    pub(super) fn call(&self, imm: i32) -> Option<&str> {
         (self.call_base != 0).then_some(())?;
         self.get(self.call_base.wrapping_add_signed(imm.into()))
+    }
+}
+
+impl Names for Symbols {
+    fn helper(&self, helper: Helper) -> Option<Cow<'_, str>> {
+        let symbol = self.call(helper.0 as i32).map(Cow::Borrowed);
+        symbol.or_else(|| helper.name().map(Cow::Borrowed))
+    }
+
+    fn kfunc(&self, btf_id: i32, _fd_index: i16) -> Option<Cow<'_, str>> {
+        self.call(btf_id).map(Cow::Borrowed)
     }
 }
 

@@ -95,7 +95,7 @@ impl Request {
 }
 
 /// A type by its own name, or as the section of such programs is called.
-fn prog_type(text: &str) -> Result<(ProgType, Option<AttachType>)> {
+pub(super) fn prog_type(text: &str) -> Result<(ProgType, Option<AttachType>)> {
     if let Some(found) = ProgType::from_name(text) {
         return Ok((found, None));
     }

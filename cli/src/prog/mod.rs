@@ -1,7 +1,10 @@
 //! `tracewell prog`: programs in the kernel, and object files on their way into it.
 
+mod asm;
 mod check;
+mod disasm;
 mod dump;
+pub mod input;
 mod list;
 mod load;
 mod object;
@@ -40,7 +43,9 @@ pub fn command() -> Command {
             "dump",
             "Print a program's instructions (xlated) or machine code (jited)",
             "{ xlated | jited } PROG [file FILE | opcodes | linum | visual]; machine code is printed as bytes",
-        ))
+        )
+        // bpftool takes the beginning of a verb for the first that has it.
+        .alias("d"))
         .subcommand(verb(
             "run",
             "Run a program on made-up input",
@@ -53,6 +58,8 @@ pub fn command() -> Command {
         ))
         .subcommand(load::command("loadall", "Load an object file and pin all of its programs in a directory"))
         .subcommand(verb("pin", "Keep a program by a name in a BPF file system", "PROG FILE"))
+        .subcommand(asm::command())
+        .subcommand(disasm::command())
 }
 
 /// Runs the command.
@@ -66,6 +73,8 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         "load" => load::main(m, options, false),
         "loadall" => load::main(m, options, true),
         "pin" => run::pin(m, options),
+        "asm" => asm::main(m, options),
+        "disasm" => disasm::main(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }
 }
