@@ -50,7 +50,7 @@ impl<'a> Env<'a> {
             return;
         };
         let (live, parent) = (spilled.live, spilled.parent);
-        if self.mark_read(live, parent, Live::READ64).is_err() {
+        if self.mark_read(live, parent, Live::READ64, 0).is_err() {
             self.unmodelled("a slot was read whose marks were final");
         }
     }
@@ -59,14 +59,14 @@ impl<'a> Env<'a> {
     pub(in crate::verifier) fn mark_reg_read_at(&mut self, frame: usize, regno: u8, is_64: bool) -> Res {
         let reg = &self.cur.frames[frame].regs[usize::from(regno)];
         let (live, parent) = (reg.live, reg.parent);
-        self.mark_read(live, parent, if is_64 { Live::READ64 } else { Live::READ32 })
+        self.mark_read(live, parent, if is_64 { Live::READ64 } else { Live::READ32 }, 0)
     }
 
-    /// Marks the chain of parents of a place that has these marks itself.
-    fn mark_read(&mut self, live: Live, parent: Option<Place>, flag: Live) -> Res {
+    /// Marks the chain of parents of a place that has these marks itself; `walked` steps of it were made before.
+    fn mark_read(&mut self, live: Live, parent: Option<Place>, flag: Live, walked: u32) -> Res {
         let mut live = live;
         let mut next = parent;
-        let mut count = 0;
+        let mut count = walked;
         while let Some(place) = next {
             if live.has(Live::WRITTEN) {
                 break;
@@ -132,16 +132,7 @@ impl<'a> Env<'a> {
             cur.subreg_def = DEF_NOT_SUBREG;
             self.aux[def as usize - 1].zext_dst = true;
         }
-        self.mark_read_after(live, parent, flag)
-    }
-
-    /// As [`mark_read`](Self::mark_read) with one step of the chain made already.
-    fn mark_read_after(&mut self, live: Live, parent: Option<Place>, flag: Live) -> Res {
-        let longest = self.stats.mark_read;
-        self.stats.mark_read = 0;
-        self.mark_read(live, parent, flag)?;
-        self.stats.mark_read = longest.max(self.stats.mark_read + 1);
-        Ok(())
+        self.mark_read(live, parent, flag, 1)
     }
 
     /// States of this bucket at the instruction whose paths all ended, loops around them included: their marks are final.
