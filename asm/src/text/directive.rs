@@ -43,8 +43,10 @@ impl<'a> Text<'a> {
             "bss" => self.bss(),
             "func" => self.func(),
             "section" => {
+                self.c.blanks();
+                let quoted = self.c.peek() == Some(b'"');
                 let text = self.text_or_words()?;
-                if text.starts_with('.') {
+                if text.starts_with('.') && (!quoted || self.c.eat(",")) {
                     // A section of a compiler's debugging information.
                     return self.skip_line();
                 }
@@ -253,10 +255,13 @@ impl<'a> Text<'a> {
         self.declare(name, at, map)
     }
 
-    /// `.data NAME = u32 1, 2, "text", hex 00ff`
+    /// `.data NAME = u32 1, 2, "text", hex 00ff`, `.data NAME += 3`
     fn data_directive(&mut self, kind: AsmMapKind) -> Parsed {
         let (at, name) = self.name("a name for the data")?;
-        self.c.eat("=");
+        let more = self.c.eat("+=");
+        if !more {
+            self.c.eat("=");
+        }
         let mut data = Vec::new();
         let mut unit = 1;
         loop {
@@ -304,7 +309,26 @@ impl<'a> Text<'a> {
         if data.is_empty() {
             return Err(self.c.unexpected("the data is missing").hint("write u32 5, or \"text\""));
         }
+        if more {
+            return self.append(name, at, kind, data);
+        }
         self.declare(name, at, value_map(name, kind, data.len() as u32, Some(data)))
+    }
+
+    /// Data that goes on from another line.
+    fn append(&mut self, name: &str, at: usize, kind: AsmMapKind, data: Vec<u8>) -> Parsed {
+        let map =
+            self.maps.get(name).and_then(|map| self.out.maps.get_mut(*map)).filter(|map| map.kind == kind);
+        let Some(AsmMap { value_size, data: Some(before), .. }) = map else {
+            let fail = Fail::new(at, name.len(), format!("there is no `{name}` yet to add to"));
+            return Err(fail.hint("begin with `=`"));
+        };
+        before.extend(data);
+        if before.len() > MAX_DATA {
+            return Err(Fail::new(at, name.len(), format!("`{name}` is longer than {MAX_DATA} bytes")));
+        }
+        *value_size = before.len() as u32;
+        Ok(())
     }
 
     /// Digits, with blanks between bytes or not.

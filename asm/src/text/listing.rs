@@ -40,6 +40,9 @@ pub struct Listing<'a> {
     pub names: &'a dyn Names,
 }
 
+/// Bytes of data in one line.
+const DATA_IN_LINE: usize = 4096;
+
 impl<'a> Listing<'a> {
     /// A listing in the kernel's syntax, without source lines.
     pub fn new(assembly: &'a Assembly) -> Listing<'a> {
@@ -251,14 +254,17 @@ fn map_line(out: &mut impl Write, map: &AsmMap, maps: &[AsmMap]) -> fmt::Result 
         (_, None) => return writeln!(out, ".bss {name} {value_size}"),
         (kind, Some(data)) => {
             let directive = if *kind == AsmMapKind::Data { "data" } else { "rodata" };
-            write!(out, ".{directive} {name} = hex")?;
-            for chunk in data.chunks(8) {
-                out.write_char(' ')?;
-                for byte in chunk {
-                    write!(out, "{byte:02x}")?;
+            for (n, piece) in data.chunks(DATA_IN_LINE).enumerate() {
+                write!(out, ".{directive} {name} {} hex", if n == 0 { "=" } else { "+=" })?;
+                for chunk in piece.chunks(8) {
+                    out.write_char(' ')?;
+                    for byte in chunk {
+                        write!(out, "{byte:02x}")?;
+                    }
                 }
+                out.write_char('\n')?;
             }
-            return out.write_char('\n');
+            return Ok(());
         }
     }
     write!(out, ".map {name} type={map_type} key={key_size} value={value_size} entries={max_entries}")?;

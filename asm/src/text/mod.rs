@@ -18,7 +18,7 @@
 //! | | |
 //! |---|---|
 //! | `.map NAME type=hash key=4 value=8 entries=16 [flags=N] [extra=N] [inner=NAME]` | a map; `r1 = map[NAME]` loads its address, `r1 = map[NAME][0]+8` that of a byte of its first value |
-//! | `.data NAME = …`, `.rodata NAME = …` | an array map with one value: `u8`, `u16`, `u32`, `u64` followed by numbers (bytes unless said), strings, `hex` and digits |
+//! | `.data NAME = …`, `.rodata NAME = …` | an array map with one value: `u8`, `u16`, `u32`, `u64` followed by numbers (bytes unless said), strings, `hex` and digits; `+=` goes on from a line before |
 //! | `.bss NAME SIZE` | the same, all zero |
 //! | `.func NAME` | a function begins: `call NAME`, `r2 = subprog[NAME]`; the first one names the program |
 //! | `.section "kprobe/vfs_read"`, `.type kprobe`, `.license GPL` | kept as text in [`Assembly`] |

@@ -5,9 +5,12 @@ use crate::objects::{Options, Words, out};
 use ::asm::{AsmFunc, AsmMap, AsmMapKind, Assembly, KfuncCall, Listing, MapRef, MapUse, Program, Syntax};
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Command};
-use loader::{ExternKind, MapKind, MapSpec, Object, ProgramSpec, RelocKind};
+use loader::{MapKind, MapSpec, Object, ProgramSpec, RelocKind};
 use std::collections::BTreeMap;
 use std::io::Write;
+
+/// Opcode of calls.
+const CALL: u8 = 0x85;
 
 const GRAMMAR: &str = "disasm PROG... [opcodes] [linum]";
 
@@ -77,7 +80,8 @@ fn externs<'a>(object: &'a Object, program: &'a ProgramSpec) -> impl Iterator<It
     program.relocs.iter().filter_map(|reloc| {
         let RelocKind::Extern(n) = reloc.kind else { return None };
         let found = object.externs.get(n)?;
-        (!matches!(found.kind, ExternKind::Kfunc(_))).then_some((reloc.insn, found.name.as_str()))
+        let word = program.insns.get(reloc.insn)?;
+        (word.opcode != CALL).then_some((reloc.insn, found.name.as_str()))
     })
 }
 
@@ -123,12 +127,13 @@ fn assembly_of(input: &Input, n: usize, program: &ProgramSpec) -> Assembly {
             }
             map_refs.push(MapUse { insn: reloc.insn, map: MapRef(place) });
         } else if let RelocKind::Extern(n) = reloc.kind
-            && let Some(found) = object.externs.get(n).filter(|e| matches!(e.kind, ExternKind::Kfunc(_)))
+            && let Some(found) = object.externs.get(n)
         {
-            if let Some(word) = insns.get_mut(reloc.insn) {
-                *word = asm::Insn::new(word.opcode, 0, 2, 0, 0);
+            // The address of one can be asked for as well.
+            if let Some(word) = insns.get_mut(reloc.insn).filter(|word| word.opcode == CALL) {
+                *word = asm::Insn::new(CALL, 0, 2, 0, 0);
+                kfuncs.push(KfuncCall { insn: reloc.insn, name: found.name.clone() });
             }
-            kfuncs.push(KfuncCall { insn: reloc.insn, name: found.name.clone() });
         }
     }
     let lines = input.lines.get(n).cloned().unwrap_or_default();
@@ -164,4 +169,42 @@ fn asm_map(map: &MapSpec) -> AsmMap {
     out.map_type = map.map_type.to_string();
     (out.key_size, out.value_size, out.max_entries) = (map.key_size, map.value_size, map.max_entries);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// Every program of every object of the tests, as a text in both languages, is the same program again.
+    #[test]
+    fn objects_survive_their_listings() {
+        let dir = std::env::var_os("TRACEWELL_OBJECTS");
+        let dir =
+            dir.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/bpf/obj"), Into::into);
+        let mut programs = 0;
+        for entry in std::fs::read_dir(&dir).expect("objects") {
+            let path = entry.expect("an entry").path();
+            let bytes = std::fs::read(&path).expect("a file");
+            // Some are made to be refused.
+            let Ok(object) = Object::parse("test", &bytes) else { continue };
+            let input = Input::of_object(&path.display().to_string(), object);
+            for (n, program) in input.object.programs.iter().enumerate() {
+                let assembly = assembly_of(&input, n, program);
+                for syntax in [Syntax::Kernel, Syntax::Mnemonic] {
+                    let mut listing = Listing::new(&assembly);
+                    (listing.syntax, listing.exact_lines) = (syntax, true);
+                    let text = listing.to_string();
+                    let place = || format!("{}: {}", path.display(), program.name);
+                    let again =
+                        ::asm::assemble(&text).unwrap_or_else(|e| panic!("{}\n{}", place(), e.report("")));
+                    assert_eq!(again.program.insns, assembly.program.insns, "{}", place());
+                    assert_eq!(again, assembly, "{}", place());
+                }
+                programs += 1;
+            }
+        }
+        eprintln!("{programs} programs");
+        assert!(programs > 100, "{programs}");
+    }
 }

@@ -214,8 +214,7 @@ impl Input {
         let stem = file.split('.').next().filter(|stem| !stem.is_empty() && *stem != "-").unwrap_or("prog");
         if bytes.starts_with(b"\x7fELF") {
             let object = Object::parse(stem, &bytes).with_context(|| name.clone())?;
-            let lines = object_lines(&object);
-            return Ok(Input { lines, ..Input::new(name, object) });
+            return Ok(Input::of_object(&name, object));
         }
         match std::str::from_utf8(&bytes) {
             Ok(text) if !text.contains('\0') => Input::of_text(&name, stem, text),
@@ -228,6 +227,12 @@ impl Input {
                 bytes.len()
             ),
         }
+    }
+
+    /// An object file.
+    pub fn of_object(name: &str, object: Object) -> Input {
+        let lines = object_lines(&object);
+        Input { lines, ..Input::new(name, object) }
     }
 
     /// An assembly text.
