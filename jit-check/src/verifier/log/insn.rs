@@ -40,7 +40,7 @@ impl Names for LogNames<'_, '_> {
 impl<'a> Env<'a> {
     /// Prints an instruction, `(b7) r0 = 0`, and a line end.
     pub(in crate::verifier) fn print_insn(&mut self, idx: usize) {
-        if self.log.level == 0 {
+        if self.log.level & 3 == 0 {
             return;
         }
         let Some(&insn) = self.insns.get(idx) else { return };
