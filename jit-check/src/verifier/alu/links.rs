@@ -8,7 +8,7 @@ use crate::kernel::Version;
 
 impl Env<'_> {
     /// Before a move: both get the same id, so that they stay linked.
-    pub(super) fn assign_scalar_id(&mut self, regno: u8) {
+    pub(in crate::verifier) fn assign_scalar_id(&mut self, regno: u8) {
         let constants_too = !self.since(6, 8);
         let reg = self.reg_mut(regno);
         if !reg.is_scalar() {

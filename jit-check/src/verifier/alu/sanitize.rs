@@ -2,7 +2,6 @@
 //! processor goes.
 
 use super::super::env::{EACCES, EFAULT, Env, Reject, Res, reject};
-use super::super::mem::Access;
 use super::super::op;
 use super::super::reg::{Base, Reg};
 use asm::Insn;
@@ -211,7 +210,7 @@ impl Env<'_> {
                 );
             }
         } else if new.is(Base::MapValue)
-            && self.check_map_access(dst, new.off, 1, false, Access::Read).is_err()
+            && self.check_map_access(dst, new.off, 1, false, true).is_err()
         {
             reject!(
                 self,

@@ -10,7 +10,6 @@ use crate::verifier::reg::{Base, BtfIdx, Extra, Flags, Reg};
 use crate::verifier::states::Use;
 use asm::Helper;
 use bpf_sys::map::{MapFlags, MapType};
-use bpf_sys::prog::ProgType;
 use btf::{Kind, TypeId};
 use loader::MapKind;
 
@@ -104,7 +103,7 @@ impl Env<'_> {
             return Ok(());
         }
         let is_packet = reg.flags.is_empty() && matches!(reg.base, Base::Packet | Base::PacketMeta);
-        if is_packet && !self.helper_takes_packets(meta) {
+        if is_packet && !self.may_access_packet(Some(meta), Access::Read) {
             reject!(self, EACCES, "helper access to the packet is not allowed");
         }
         let arg = if arg.kind == ArgType::MapValue { self.resolve_map_value(arg, meta)? } else { arg };
@@ -116,7 +115,7 @@ impl Env<'_> {
             self.check_func_arg_reg_off(regno, &reg, releases, arg.kind == ArgType::Dynptr)?;
         }
         if arg.flags.contains(Flags::OBJ_RELEASE) {
-            self.check_release_arg(regno, &reg, &arg, meta)?;
+            self.helper_release_arg(regno, &reg, &arg, meta)?;
         }
         if reg.ref_obj_id != 0 && arg.kind != ArgType::KptrDest {
             if meta.ref_obj_id != 0 {
@@ -129,11 +128,11 @@ impl Env<'_> {
             }
             meta.ref_obj_id = reg.ref_obj_id;
         }
-        self.check_arg_contents(at, regno, &arg, meta, proto, insn_idx)
+        self.helper_arg_contents(at, regno, &arg, meta, proto, insn_idx)
     }
 
     /// What lies behind the argument.
-    fn check_arg_contents(
+    fn helper_arg_contents(
         &mut self,
         at: usize,
         regno: u8,
@@ -147,7 +146,7 @@ impl Env<'_> {
             if arg.flags.contains(Flags::WRITE) { Access::Write } else { Access::Read }
         };
         match arg.kind {
-            ArgType::Map => self.check_map_arg(&reg, meta),
+            ArgType::Map => self.helper_map_arg(&reg, meta),
             ArgType::MapKey => {
                 let Some((map, inner, _)) = meta.map else {
                     reject!(self, EACCES, "invalid map_ptr to access map->key");
@@ -192,7 +191,11 @@ impl Env<'_> {
                 if !arg.flags.contains(Flags::FIXED_SIZE) {
                     return Ok(());
                 }
-                self.check_helper_mem_access(regno, arg.size, access(arg), false, Some(meta))
+                self.check_helper_mem_access(regno, arg.size, access(arg), false, Some(meta))?;
+                if arg.flags.contains(Flags::ALIGNED) {
+                    self.check_alignment(regno, 0, arg.size, true)?;
+                }
+                Ok(())
             }
             ArgType::Size | ArgType::SizeOrZero => {
                 let memory = at.checked_sub(1).map(|before| proto.args[before]).unwrap_or_default();
@@ -212,28 +215,8 @@ impl Env<'_> {
         }
     }
 
-    /// Whether the helper may be given packet memory in a program of this type.
-    fn helper_takes_packets(&self, meta: &CallMeta) -> bool {
-        match self.prog_type() {
-            ProgType::LwtIn
-            | ProgType::LwtOut
-            | ProgType::LwtSeg6local
-            | ProgType::SkReuseport
-            | ProgType::FlowDissector
-            | ProgType::CgroupSkb
-            | ProgType::SchedCls
-            | ProgType::SchedAct
-            | ProgType::Xdp
-            | ProgType::LwtXmit
-            | ProgType::SkSkb
-            | ProgType::SkMsg => meta.pkt_access,
-            ProgType::CgroupSockopt => true,
-            _ => false,
-        }
-    }
-
     /// A map argument; where the call has two, they must be the same.
-    fn check_map_arg(&mut self, reg: &Reg, meta: &mut CallMeta) -> Res {
+    fn helper_map_arg(&mut self, reg: &Reg, meta: &mut CallMeta) -> Res {
         let Extra::Map { map, inner, uid } = reg.extra else {
             self.unmodelled("a map pointer without a map");
             return Err(Reject(EINVAL));
@@ -272,7 +255,7 @@ impl Env<'_> {
     }
 
     /// An argument that the helper gives back.
-    fn check_release_arg(&mut self, regno: u8, reg: &Reg, arg: &Arg, meta: &mut CallMeta) -> Res {
+    fn helper_release_arg(&mut self, regno: u8, reg: &Reg, arg: &Arg, meta: &mut CallMeta) -> Res {
         if arg.kind == ArgType::Dynptr {
             if !reg.is(Base::Stack) {
                 reject!(self, EINVAL, "cannot release unowned const bpf_dynptr");
@@ -320,11 +303,11 @@ impl Env<'_> {
             }
             return Ok(());
         }
-        self.check_object_arg(regno, &reg, arg, meta)
+        self.helper_object_arg(regno, &reg, arg, meta)
     }
 
     /// A kernel object must be of the type that the helper asks for.
-    fn check_object_arg(&mut self, regno: u8, reg: &Reg, arg: &Arg, meta: &CallMeta) -> Res {
+    fn helper_object_arg(&mut self, regno: u8, reg: &Reg, arg: &Arg, meta: &CallMeta) -> Res {
         let helper = Helper(meta.func_id);
         let rest = reg.flags.difference(Flags::MAYBE_NULL);
         if rest.is_empty() || rest == Flags::TRUSTED || rest == Flags::RCU {
@@ -335,7 +318,7 @@ impl Env<'_> {
                 reject!(self, EACCES, "Possibly NULL pointer passed to helper arg{regno}");
             }
             if helper == Helper::KPTR_XCHG {
-                return self.check_kptr_arg(regno, reg, meta);
+                return self.helper_kptr_arg(regno, reg, meta);
             }
             let wanted = match arg.kind {
                 ArgType::Btf(name) => name,
@@ -362,7 +345,7 @@ impl Env<'_> {
                 reject!(self, EFAULT, "verifier internal error: unimplemented handling of MEM_ALLOC");
             }
             if helper == Helper::KPTR_XCHG && regno == 2 {
-                return self.check_kptr_arg(regno, reg, meta);
+                return self.helper_kptr_arg(regno, reg, meta);
             }
             return Ok(());
         }
@@ -374,7 +357,7 @@ impl Env<'_> {
     }
 
     /// What is exchanged must be what the field holds.
-    fn check_kptr_arg(&mut self, regno: u8, reg: &Reg, meta: &CallMeta) -> Res {
+    fn helper_kptr_arg(&mut self, regno: u8, reg: &Reg, meta: &CallMeta) -> Res {
         let dest = *self.reg(1);
         let field = meta.kptr_field.and_then(|at| self.reg_record(&dest)?.fields.get(at).copied());
         let Some(field) = field else {
@@ -385,7 +368,7 @@ impl Env<'_> {
     }
 
     /// A constant string: in memory that no one writes to, ended by a zero.
-    fn check_const_str(&mut self, regno: u8) -> Res {
+    pub(in crate::verifier) fn check_const_str(&mut self, regno: u8) -> Res {
         let reg = *self.reg(regno);
         let Extra::Map { map, inner, .. } = reg.extra else {
             return Err(Reject(EINVAL));
@@ -401,7 +384,7 @@ impl Env<'_> {
             reject!(self, EACCES, "no direct value access support for this map type");
         }
         let left = (i64::from(spec.value_size) - i64::from(reg.off)) as u32;
-        self.check_map_access(regno, reg.off, left, false, Access::Read)?;
+        self.check_map_access(regno, reg.off, left, false, true)?;
         if spec.max_entries != 1 {
             reject!(self, ENOTSUPP, "direct value access on string failed");
         }

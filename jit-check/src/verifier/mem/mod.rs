@@ -1,9 +1,16 @@
 //! Memory: stack, context, map values, packets, kernel objects.
 
-use super::env::{EINVAL, Env, Reject, Res};
-use super::helpers::CallMeta;
-use super::reg::{BtfIdx, Reg};
-use asm::Insn;
+pub(in crate::verifier) mod ctx;
+mod helper;
+mod insn;
+mod map;
+mod object;
+mod region;
+mod stack;
+
+use super::env::{EACCES, EINVAL, Env, Reject, Res, reject};
+use super::reg::{Base, Extra, Flags};
+use region::{is_packet, is_socket};
 
 /// Reading or writing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,37 +19,10 @@ pub(crate) enum Access {
     Write,
 }
 
-impl<'a> Env<'a> {
-    /// `dst = *(size *)(src + off)`, sign-extending and acquire loads and arena forms included.
-    pub(super) fn check_load(&mut self, insn: Insn) -> Res {
-        let _ = insn;
-        self.unmodelled("check_load");
-        Err(Reject(EINVAL))
-    }
-
-    /// Stores of registers and of immediates.
-    pub(super) fn check_store(&mut self, insn: Insn) -> Res {
-        let _ = insn;
-        self.unmodelled("check_store");
-        Err(Reject(EINVAL))
-    }
-
-    /// Atomic instructions, load_acquire and store_release.
-    pub(super) fn check_atomic(&mut self, insn: Insn) -> Res {
-        let _ = insn;
-        self.unmodelled("check_atomic");
-        Err(Reject(EINVAL))
-    }
-
-    /// Legacy packet access.
-    pub(super) fn check_ld_abs(&mut self, insn: Insn) -> Res {
-        let _ = insn;
-        self.unmodelled("check_ld_abs");
-        Err(Reject(EINVAL))
-    }
-
+impl Env<'_> {
     /// An access of `size` bytes at register + off; `value_regno` is where a read value goes or a written one comes from.
-    pub(super) fn check_mem_access(
+    #[allow(clippy::too_many_arguments)]
+    pub(in crate::verifier) fn check_mem_access(
         &mut self,
         insn_idx: usize,
         regno: u8,
@@ -53,137 +33,126 @@ impl<'a> Env<'a> {
         strict_alignment_once: bool,
         is_ldsx: bool,
     ) -> Res {
-        let _ = (insn_idx, regno, off, size, access, value_regno, strict_alignment_once, is_ldsx);
-        self.unmodelled("check_mem_access");
-        Err(Reject(EINVAL))
+        let reg = *self.reg(regno);
+        let is_write = access == Access::Write;
+        self.check_alignment(regno, off, size, strict_alignment_once)?;
+        let off = off.wrapping_add(reg.off);
+        // Where plain data is read, the register becomes a number.
+        let mut reads_number = !is_write;
+        match reg.base {
+            Base::MapKey if reg.flags.is_empty() => {
+                if is_write {
+                    reject!(self, EACCES, "write to change key R{regno} not allowed");
+                }
+                let Some(spec) = self.reg_map_spec(&reg) else { return Err(Reject(EINVAL)) };
+                self.check_mem_region_access(regno, off, size, spec.key_size, false)?;
+            }
+            Base::MapValue if reg.flags.is_empty() => {
+                self.check_map_value_access(regno, off, size, access, value_regno, insn_idx, is_ldsx)?;
+                reads_number = false;
+            }
+            Base::Mem => {
+                let read_only = reg.flags.contains(Flags::RDONLY);
+                if reg.may_be_null() {
+                    let name = reg.type_name();
+                    reject!(self, EACCES, "R{regno} invalid mem access '{name}'");
+                }
+                if is_write && read_only {
+                    let name = reg.type_name();
+                    reject!(self, EACCES, "R{regno} cannot write into {name}");
+                }
+                self.check_leak(is_write, value_regno, "mem")?;
+                let Extra::Mem { size: mem_size, .. } = reg.extra else { return Err(Reject(EINVAL)) };
+                // Memory that nobody vouches for is read with faults caught, wherever it is.
+                if !(reg.flags.contains(Flags::UNTRUSTED) && self.since(6, 17)) {
+                    self.check_mem_region_access(regno, off, size, mem_size, false)?;
+                }
+            }
+            Base::Ctx if reg.flags.is_empty() => {
+                self.check_leak(is_write, value_regno, "ctx")?;
+                self.check_ptr_off(&reg, regno, false)?;
+                let value = self.check_ctx_access(off, size, access, is_ldsx)?;
+                if let Some(dst) = value_regno.filter(|_| !is_write) {
+                    self.mark_ctx_load(dst, value)?;
+                }
+                reads_number = false;
+            }
+            Base::Stack if reg.flags.is_empty() => {
+                self.check_stack_bounds(regno, off, size as i32, false, access)?;
+                if is_write {
+                    self.check_stack_write(regno, off, size, value_regno, insn_idx)?;
+                } else {
+                    self.check_stack_read(regno, off, size, value_regno)?;
+                }
+                reads_number = false;
+            }
+            _ if is_packet(&reg) => {
+                if is_write && !self.may_access_packet(None, access) {
+                    reject!(self, EACCES, "cannot write into packet");
+                }
+                self.check_leak(is_write, value_regno, "packet")?;
+                self.check_packet_access(regno, off, size, false)?;
+            }
+            Base::FlowKeys if reg.flags.is_empty() => {
+                self.check_leak(is_write, value_regno, "flow keys")?;
+                self.check_flow_keys_access(off, size)?;
+            }
+            _ if is_socket(&reg) => {
+                if is_write {
+                    let name = reg.type_name();
+                    reject!(self, EACCES, "R{regno} cannot write into {name}");
+                }
+                self.check_sock_access(regno, off, size)?;
+            }
+            Base::TpBuffer if reg.flags.is_empty() => {
+                self.check_buffer_access(regno, "tracepoint", off, size)?;
+            }
+            Base::BtfId if !reg.may_be_null() => {
+                self.check_object_access(regno, off, size, access, value_regno)?;
+                reads_number = false;
+            }
+            Base::ConstMap if reg.flags.is_empty() => {
+                self.check_map_object_access(regno, off, size, access, value_regno)?;
+                reads_number = false;
+            }
+            Base::Buf if !reg.may_be_null() => {
+                let read_only = reg.flags.contains(Flags::RDONLY);
+                if is_write && read_only {
+                    let name = reg.type_name();
+                    reject!(self, EACCES, "R{regno} cannot write into {name}");
+                }
+                let what = if read_only { "rdonly" } else { "rdwr" };
+                self.check_buffer_access(regno, what, off, size)?;
+            }
+            Base::Arena if reg.flags.is_empty() => {}
+            _ => {
+                let name = reg.type_name();
+                reject!(self, EACCES, "R{regno} invalid mem access '{name}'");
+            }
+        }
+        let Some(dst) = value_regno.filter(|_| !is_write) else { return Ok(()) };
+        if reads_number {
+            self.mark_reg_unknown(dst)?;
+        }
+        if size < 8 && self.reg(dst).is_scalar() {
+            let version = self.kernel.version;
+            let to = self.reg_mut(dst);
+            if is_ldsx {
+                to.sign_extend_64(size);
+            } else {
+                to.coerce_to_size(size, version);
+            }
+        }
+        Ok(())
     }
 
-    /// A function accesses memory through an argument.
-    pub(super) fn check_helper_mem_access(
-        &mut self,
-        regno: u8,
-        access_size: u32,
-        access: Access,
-        zero_size_allowed: bool,
-        meta: Option<&mut CallMeta>,
-    ) -> Res {
-        let _ = (regno, access_size, access, zero_size_allowed, meta);
-        self.unmodelled("check_helper_mem_access");
-        Err(Reject(EINVAL))
-    }
-
-    /// Memory argument regno - 1 with its size in regno.
-    pub(super) fn check_mem_size_reg(
-        &mut self,
-        regno: u8,
-        access: Access,
-        zero_size_allowed: bool,
-        meta: &mut CallMeta,
-    ) -> Res {
-        let _ = (regno, access, zero_size_allowed, meta);
-        self.unmodelled("check_mem_size_reg");
-        Err(Reject(EINVAL))
-    }
-
-    /// A memory argument of a subprogram or kernel function, of fixed size, read and written; may be NULL by its type.
-    pub(super) fn check_mem_reg(&mut self, regno: u8, mem_size: u32) -> Res {
-        let _ = (regno, mem_size);
-        self.unmodelled("check_mem_reg");
-        Err(Reject(EINVAL))
-    }
-
-    /// Stack bytes must be initialised (or become so).
-    pub(super) fn check_stack_range_initialized(
-        &mut self,
-        regno: u8,
-        off: i32,
-        access_size: u32,
-        zero_size_allowed: bool,
-        for_helper: bool,
-        access: Access,
-        meta: Option<&mut CallMeta>,
-    ) -> Res {
-        let _ = (regno, off, access_size, zero_size_allowed, for_helper, access, meta);
-        self.unmodelled("check_stack_range_initialized");
-        Err(Reject(EINVAL))
-    }
-
-    /// A pointer argument without variable offset, and without fixed one unless allowed.
-    pub(super) fn check_ptr_off_reg(&mut self, regno: u8, fixed_off_ok: bool) -> Res {
-        let _ = (regno, fixed_off_ok);
-        self.unmodelled("check_ptr_off_reg");
-        Err(Reject(EINVAL))
-    }
-
-    /// Packet bytes lie within the proven range.
-    pub(super) fn check_packet_access(
-        &mut self,
-        regno: u8,
-        off: i32,
-        size: u32,
-        zero_size_allowed: bool,
-    ) -> Res {
-        let _ = (regno, off, size, zero_size_allowed);
-        self.unmodelled("check_packet_access");
-        Err(Reject(EINVAL))
-    }
-
-    /// Bytes of a map value.
-    pub(super) fn check_map_access(
-        &mut self,
-        regno: u8,
-        off: i32,
-        size: u32,
-        zero_size_allowed: bool,
-        access: Access,
-    ) -> Res {
-        let _ = (regno, off, size, zero_size_allowed, access);
-        self.unmodelled("check_map_access");
-        Err(Reject(EINVAL))
-    }
-
-    /// Bytes of memory of known size.
-    pub(super) fn check_mem_region_access(
-        &mut self,
-        regno: u8,
-        off: i32,
-        size: u32,
-        mem_size: u32,
-        zero_size_allowed: bool,
-    ) -> Res {
-        let _ = (regno, off, size, mem_size, zero_size_allowed);
-        self.unmodelled("check_mem_region_access");
-        Err(Reject(EINVAL))
-    }
-
-    /// Read-only and write-only maps.
-    pub(super) fn check_map_access_type(&mut self, regno: u8, off: i32, size: u32, access: Access) -> Res {
-        let _ = (regno, off, size, access);
-        self.unmodelled("check_map_access_type");
-        Err(Reject(EINVAL))
-    }
-
-    /// Offsets that an argument register may have by its type.
-    pub(super) fn check_func_arg_reg_off(
-        &mut self,
-        regno: u8,
-        reg: &Reg,
-        arg_releases: bool,
-        arg_is_dynptr: bool,
-    ) -> Res {
-        let _ = (regno, reg, arg_releases, arg_is_dynptr);
-        self.unmodelled("check_func_arg_reg_off");
-        Err(Reject(EINVAL))
-    }
-
-    /// Placeholder signature of the walk through kernel types; the owner refines it.
-    pub(super) fn btf_access(&self, btf: BtfIdx, id: u32, off: i32, size: u32) -> Option<(BtfIdx, u32)> {
-        let _ = (btf, id, off, size);
-        None
-    }
-
-    /// Stack bytes become unknown numbers (a function wrote them).
-    pub(super) fn mark_stack_written(&mut self, frame: usize, off: i32, size: u32) {
-        let _ = (frame, off, size);
+    /// Pointers that the loader may not learn must not be stored where it can read them.
+    fn check_leak(&mut self, is_write: bool, value_regno: Option<u8>, place: &str) -> Res {
+        if let Some(value) = value_regno.filter(|_| is_write)
+            && self.leaks_pointer(self.reg(value))
+        {
+            reject!(self, EACCES, "R{value} leaks addr into {place}");
+        }
+        Ok(())
     }
 }
