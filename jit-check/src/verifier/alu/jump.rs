@@ -236,8 +236,8 @@ impl Env<'_> {
         let second = usize::from(!same);
         let mut outcome = Outcome { holds: [*left, *right], fails: [*left, *right], second };
         let version = self.kernel.version;
-        refine(&mut outcome.fails, 0, second, reverse(code), is_32);
-        refine(&mut outcome.holds, 0, second, code, is_32);
+        refine(&mut outcome.fails, 0, second, reverse(code), is_32, version);
+        refine(&mut outcome.holds, 0, second, code, is_32, version);
         for side in [&mut outcome.fails, &mut outcome.holds] {
             side[0].bounds_sync(version);
             side[second].bounds_sync(version);

@@ -76,10 +76,10 @@ pub(in crate::verifier) fn branch_taken(
     version: Version,
 ) -> Option<bool> {
     if version < Version(6, 8) {
-        // Earlier kernels decide against a constant alone.
+        // Earlier kernels decide against a constant alone; one at the left counts since Linux 6.4.
         return if b.is_const(is_32) {
             decide(a, b, op, is_32, version)
-        } else if a.is_const(is_32) {
+        } else if version >= Version(6, 4) && a.is_const(is_32) {
             decide(b, a, flip(op), is_32, version)
         } else {
             None
@@ -135,8 +135,7 @@ fn equal(a: &Reg, b: &Reg, one: &View, two: &View, is_32: bool, version: Version
     if one.bits.is_const() && two.bits.is_const() {
         return Some(one.bits.value == two.bits.value);
     }
-    if version < Version(6, 1) {
-        // Linux 5.10 knows constants only.
+    if version < Version(6, 4) {
         return None;
     }
     if version < Version(6, 8) {
@@ -156,7 +155,18 @@ fn equal(a: &Reg, b: &Reg, one: &View, two: &View, is_32: bool, version: Version
 }
 
 /// What is known where `regs[a] op regs[b]` holds, not yet in step. Both may be the same register.
-pub(in crate::verifier) fn refine(regs: &mut [Reg; 2], a: usize, b: usize, op: u8, is_32: bool) {
+pub(in crate::verifier) fn refine(
+    regs: &mut [Reg; 2],
+    a: usize,
+    b: usize,
+    op: u8,
+    is_32: bool,
+    version: Version,
+) {
+    if version < Version(6, 8) {
+        refine_early(regs, a, b, op, is_32, version);
+        return;
+    }
     let (op, a, b) = match op {
         op::JGE | op::JGT | op::JSGE | op::JSGT => (flip(op), b, a),
         _ => (op, a, b),
@@ -170,13 +180,7 @@ pub(in crate::verifier) fn refine(regs: &mut [Reg; 2], a: usize, b: usize, op: u
         op::JSET => {
             let Some((a, value)) = against_const(regs, a, b, is_32) else { return };
             if value.is_power_of_two() {
-                let reg = &mut regs[a];
-                let bit = Tnum::constant(value);
-                reg.var_off = if is_32 {
-                    reg.var_off.with_subreg(reg.var_off.subreg().or(bit))
-                } else {
-                    reg.var_off.or(bit)
-                };
+                set_bits(&mut regs[a], Tnum::constant(value), is_32, Tnum::or);
             }
         }
         NOT_JSET => {
@@ -184,12 +188,7 @@ pub(in crate::verifier) fn refine(regs: &mut [Reg; 2], a: usize, b: usize, op: u
             let reg = &mut regs[a];
             // Ranges would contradict the bits where the way cannot be gone.
             reg.unbound();
-            let others = Tnum::constant(!value);
-            reg.var_off = if is_32 {
-                reg.var_off.with_subreg(reg.var_off.subreg().and(others))
-            } else {
-                reg.var_off.and(others)
-            };
+            set_bits(reg, Tnum::constant(!value), is_32, Tnum::and);
         }
         op::JLE if is_32 => {
             regs[a].u32_max = regs[a].u32_max.min(regs[b].u32_max);
@@ -225,6 +224,73 @@ pub(in crate::verifier) fn refine(regs: &mut [Reg; 2], a: usize, b: usize, op: u
         }
         _ => {}
     }
+}
+
+/// As [`refine`] before Linux 6.8: one side must be a constant, or both must be equal in all 64 bits.
+fn refine_early(regs: &mut [Reg; 2], a: usize, b: usize, op: u8, is_32: bool, version: Version) {
+    let (reg, value, op) = if regs[b].is_const(is_32) {
+        let value = regs[b].const_value(is_32);
+        (&mut regs[a], value, op)
+    } else if regs[a].is_const(is_32) {
+        let value = regs[a].const_value(is_32);
+        (&mut regs[b], value, flip(op))
+    } else {
+        if !is_32 && op == op::JEQ {
+            make_equal(regs, a, b, false);
+        }
+        return;
+    };
+    match op {
+        op::JEQ if is_32 => reg.set_value32(value as u32),
+        op::JEQ => reg.set_value(value),
+        op::JSET if value.is_power_of_two() => set_bits(reg, Tnum::constant(value), is_32, Tnum::or),
+        NOT_JSET => set_bits(reg, Tnum::constant(!value), is_32, Tnum::and),
+        _ if is_32 => bound_early_32(reg, value as u32, op),
+        _ => bound_early_64(reg, value, op),
+    }
+    if is_32 {
+        reg.combine_32_into_64(version);
+    } else {
+        reg.combine_64_into_32(version);
+    }
+}
+
+fn bound_early_32(reg: &mut Reg, value: u32, op: u8) {
+    let signed = value as i32;
+    match op {
+        op::JGE => reg.u32_min = reg.u32_min.max(value),
+        op::JGT => reg.u32_min = reg.u32_min.max(value.wrapping_add(1)),
+        op::JLE => reg.u32_max = reg.u32_max.min(value),
+        op::JLT => reg.u32_max = reg.u32_max.min(value.wrapping_sub(1)),
+        op::JSGE => reg.s32_min = reg.s32_min.max(signed),
+        op::JSGT => reg.s32_min = reg.s32_min.max(signed.wrapping_add(1)),
+        op::JSLE => reg.s32_max = reg.s32_max.min(signed),
+        op::JSLT => reg.s32_max = reg.s32_max.min(signed.wrapping_sub(1)),
+        _ => {}
+    }
+}
+
+fn bound_early_64(reg: &mut Reg, value: u64, op: u8) {
+    let signed = value as i64;
+    match op {
+        op::JGE => reg.umin = reg.umin.max(value),
+        op::JGT => reg.umin = reg.umin.max(value.wrapping_add(1)),
+        op::JLE => reg.umax = reg.umax.min(value),
+        op::JLT => reg.umax = reg.umax.min(value.wrapping_sub(1)),
+        op::JSGE => reg.smin = reg.smin.max(signed),
+        op::JSGT => reg.smin = reg.smin.max(signed.wrapping_add(1)),
+        op::JSLE => reg.smax = reg.smax.min(signed),
+        op::JSLT => reg.smax = reg.smax.min(signed.wrapping_sub(1)),
+        _ => {}
+    }
+}
+
+fn set_bits(reg: &mut Reg, bits: Tnum, is_32: bool, combine: fn(Tnum, Tnum) -> Tnum) {
+    reg.var_off = if is_32 {
+        reg.var_off.with_subreg(combine(reg.var_off.subreg(), bits))
+    } else {
+        combine(reg.var_off, bits)
+    };
 }
 
 /// The side that is not constant, and the other's value.

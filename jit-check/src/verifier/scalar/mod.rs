@@ -4,6 +4,8 @@ mod bounds;
 mod branch;
 mod coerce;
 mod ops;
+#[cfg(test)]
+mod tests;
 mod tnum;
 
 pub(super) use branch::{branch_taken, flip, refine, reverse};
