@@ -133,7 +133,7 @@ impl<'a> Env<'a> {
         let mut changes_data = changes_packets(helper);
         let percpu_object = self.check_special(&proto, &mut meta, insn_idx, &mut changes_data)?;
         self.clear_caller_saved_regs()?;
-        self.set_result(&proto, &meta, insn_idx, percpu_object)?;
+        self.set_helper_result(&proto, &meta, insn_idx, percpu_object)?;
         self.check_map_func(meta.map, helper)?;
         if helper == Helper::GET_FUNC_IP {
             self.check_get_func_ip()?;

@@ -42,7 +42,7 @@ fn casts(helper: Helper) -> bool {
 
 impl Env<'_> {
     /// Sets r0 by the prototype and what the arguments were.
-    pub(super) fn set_result(
+    pub(super) fn set_helper_result(
         &mut self,
         proto: &Proto,
         meta: &CallMeta,
