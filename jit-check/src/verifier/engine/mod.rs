@@ -61,6 +61,13 @@ impl<'a> Env<'a> {
         Err(Reject(EINVAL))
     }
 
+    /// The value that the program (or a thrown exception) returns lies in the range that its type asks for.
+    pub(super) fn check_return_code(&mut self, regno: u8, name: &str) -> Res {
+        let _ = (regno, name);
+        self.unmodelled("check_return_code");
+        Err(Reject(EINVAL))
+    }
+
     /// The subprogram that begins there.
     pub(super) fn find_subprog(&self, insn_idx: usize) -> Option<u32> {
         let _ = insn_idx;

@@ -127,7 +127,7 @@ impl<'a> Env<'a> {
         }
         let around = self.around(|btf, around| {
             let (id, ty) = btf.resolve(value).ok_or(EINVAL)?;
-            if !ty.kind().is_composite() && ty.kind() != Kind::Datasec {
+            if ty.kind() != Kind::Struct && ty.kind() != Kind::Datasec {
                 return Ok(None);
             }
             Record::of(btf, id.0, Kinds::of(&IN_MAPS), spec.value_size, around)
@@ -157,7 +157,7 @@ impl<'a> Env<'a> {
             let mut records = BTreeMap::new();
             for (id, ty) in btf.types() {
                 let has = |member: btf::Member<'_>| wanted.binary_search(&member.type_id.0).is_ok();
-                if !ty.kind().is_composite() || !ty.members().any(has) {
+                if ty.kind() != Kind::Struct || !ty.members().any(has) {
                     continue;
                 }
                 let record = Record::of(btf, id.0, Kinds::of(&IN_STRUCTS), ty.size().unwrap_or(0), around)?;
@@ -189,7 +189,7 @@ fn is_kptr(btf: &Btf<'_>, ty: &btf::Type<'_>) -> bool {
     let known = matches!(tag.name(), "kptr_untrusted" | "kptr" | "percpu_kptr");
     let tagged_twice = follow(&tag).is_some_and(|under| under.kind() == Kind::TypeTag);
     let pointee = tag.type_id().and_then(|id: TypeId| btf.resolve(id));
-    known && !tagged_twice && pointee.is_some_and(|(_, ty)| ty.kind().is_composite())
+    known && !tagged_twice && pointee.is_some_and(|(_, ty)| ty.kind() == Kind::Struct)
 }
 
 /// How many structs are owned in a row from this one on; `None` where they are too many or go in a circle.

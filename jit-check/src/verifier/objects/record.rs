@@ -137,7 +137,7 @@ impl<'a> Search<'_, 'a> {
             return Ok(Some(kind));
         }
         let kptrs = self.wanted.has(FieldKind::KptrRef) && self.version >= Version(5, 19);
-        Ok((kptrs && !ty.kind().is_composite()).then_some(FieldKind::KptrRef))
+        Ok((kptrs && ty.kind() != Kind::Struct).then_some(FieldKind::KptrRef))
     }
 
     /// A pointer with one of the tags that make it a kptr.
@@ -168,7 +168,7 @@ impl<'a> Search<'_, 'a> {
             _ => return Err(EINVAL),
         };
         let (target, pointee) = self.btf.resolve(under).ok_or(EINVAL)?;
-        if !pointee.kind().is_composite() {
+        if pointee.kind() != Kind::Struct {
             return Err(EINVAL);
         }
         Ok(Some(Found { kind, offset, target: target.0, node: "" }))
@@ -233,7 +233,7 @@ impl<'a> Search<'_, 'a> {
             return Ok(Vec::new());
         }
         let Some(kind) = self.kind_of(&ty)? else {
-            if !ty.kind().is_composite() || !deep {
+            if ty.kind() != Kind::Struct || !deep {
                 return Ok(Vec::new());
             }
             let size = ty.size().unwrap_or(0);
@@ -261,7 +261,7 @@ impl<'a> Search<'_, 'a> {
         }
         let found = if kind == FieldKind::KptrRef {
             self.kptr(ty, offset)?
-        } else if !ty.kind().is_composite() || ty.size() != Some(kind.size()) {
+        } else if ty.kind() != Kind::Struct || ty.size() != Some(kind.size()) {
             None
         } else if kind.is_graph_root() {
             Some(self.graph_root(on, component, kind, offset)?)
@@ -306,7 +306,7 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn all(&mut self, id: TypeId, ty: Type<'a>) -> Errno<Vec<Found<'a>>> {
-        if ty.kind().is_composite() {
+        if ty.kind() == Kind::Struct {
             return self.members(id, ty, FIELDS_MAX, 0);
         }
         if ty.kind() != Kind::Datasec {
@@ -434,7 +434,7 @@ fn node_offset(btf: &Btf<'_>, kind: FieldKind, found: &Found<'_>) -> Errno<u32> 
     let mut members = holder.members().filter(|member| member.name == found.node);
     let (Some(member), second) = (members.next(), members.next()) else { return Err(ENOENT) };
     let ty = btf.type_by_id(member.type_id).ok_or(EINVAL)?;
-    let fits = ty.kind().is_composite() && ty.name() == node_kind.name();
+    let fits = ty.kind() == Kind::Struct && ty.name() == node_kind.name();
     let offset = member.bit_offset / 8;
     if !fits || member.bit_offset % 8 != 0 || offset % node_kind.align() != 0 || second.is_some() {
         return Err(EINVAL);

@@ -112,7 +112,8 @@ impl<'a> Env<'a> {
             if !ty.kind().is_composite() {
                 reject!(self, EINVAL, "Type '{name}' is not a struct");
             }
-            if ty.kind() == Kind::Union && ty.len() != 1 {
+            let single = ty.len() == 1 && self.since(6, 2);
+            if ty.kind() == Kind::Union && !single && self.since(6, 1) {
                 *flags |= Flags::UNTRUSTED;
             }
             // As the kernel computes: unsigned.
@@ -190,9 +191,9 @@ impl<'a> Env<'a> {
                     let to = of.type_id().unwrap_or(TypeId(0));
                     let tag = types.type_by_id(to).filter(|ty| ty.kind() == Kind::TypeTag);
                     let said = match tag.map(|tag| tag.name()) {
-                        Some("user") => Flags::USER,
-                        Some("percpu") => Flags::PERCPU,
-                        Some("rcu") => Flags::RCU,
+                        Some("user") if self.since(5, 18) => Flags::USER,
+                        Some("percpu") if self.since(5, 18) => Flags::PERCPU,
+                        Some("rcu") if self.since(6, 2) => Flags::RCU,
                         _ => Flags::empty(),
                     };
                     if let Some((pointee, ty)) = types.resolve(to)
