@@ -108,12 +108,147 @@ proptest! {
     }
 
     #[test]
+    fn what_is_printed_is_read_back(words in prop::collection::vec(word(), 0..12)) {
+        exercise::reassembly(&words);
+        exercise::listing(&words);
+    }
+
+    #[test]
+    fn every_instruction_is_read_back(instructions in prop::collection::vec(instruction(), 1..12)) {
+        let words: Vec<Insn> =
+            instructions.iter().filter_map(|i| i.encode().ok()).flat_map(|words| words.to_vec()).collect();
+        exercise::reassembly(&words);
+        exercise::listing(&words);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
+        exercise::text(&text);
+    }
+
+    #[test]
+    fn any_words_are_read_or_refused(words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 0..24)) {
+        exercise::text(&words.join(" "));
+        exercise::text(&words.concat());
+    }
+
+    #[test]
     fn byte_orders_are_inverses(bytes in any::<[u8; 8]>()) {
         prop_assert_eq!(Insn::from_bytes(bytes).to_u64().to_ne_bytes(), bytes);
         prop_assert_eq!(Insn::from_bytes_le(bytes).to_bytes_le(), bytes);
         prop_assert_eq!(Insn::from_bytes_be(bytes).to_bytes_be(), bytes);
     }
 }
+
+/// Pieces of texts, of which instructions and near misses are put together.
+const WORDS: &[&str] = &[
+    "r0",
+    "r1",
+    "r10",
+    "r11",
+    "w1",
+    "%r2",
+    "=",
+    "+=",
+    "s>>=",
+    "<<=",
+    "-",
+    "+",
+    "*",
+    "(u64 *)",
+    "(u32*)",
+    "(s8)",
+    "(",
+    ")",
+    "[",
+    "]",
+    "(r1 +8)",
+    "*(u64 *)(r1 +8)",
+    "if",
+    "goto",
+    "gotol",
+    "may_goto",
+    "pc+1",
+    "+1",
+    "-1",
+    "1f",
+    "1b",
+    "1:",
+    "a:",
+    "a",
+    "call",
+    "bpf_ktime_get_ns",
+    "#1",
+    "#",
+    "local",
+    "kfunc",
+    "exit",
+    "lock",
+    "add64",
+    "fetch",
+    "ldxdw",
+    "stw",
+    "stxdw",
+    "lddw",
+    "jeq",
+    "ja",
+    "be16",
+    "ldabsb",
+    ",",
+    ";",
+    "; a comment",
+    "//",
+    "/*",
+    "*/",
+    "\n",
+    "\n",
+    "\t",
+    "0",
+    "5",
+    "0x5",
+    "0xffffffff",
+    "0x1122334455667788",
+    "ll",
+    "map[",
+    "map[m]",
+    "map[id:3]",
+    "[0]",
+    "&m",
+    "m",
+    "==",
+    "s<",
+    "&",
+    "(b7)",
+    "(18)",
+    "0:",
+    "12:",
+    ".map m type=hash key=4 value=8 entries=1",
+    ".data d = ",
+    "\"s\"",
+    ".func f",
+    "call f",
+    ".equ",
+    ".raw",
+    ".byte",
+    ".line",
+    "none",
+    "auto",
+    ".file",
+    ".type",
+    ".section",
+    ".license",
+    ".kfunc k",
+    "call k",
+    "type=",
+    "inner=m",
+    "hex 00",
+    "u32",
+    ".bss b 8",
+    "atomic64_fetch_add",
+    "subprog[",
+    "btf[id:",
+    "\u{e9}",
+];
 
 /// Every opcode byte with all other fields zero: what decodes, encodes to the same again.
 #[test]
@@ -130,4 +265,36 @@ fn every_opcode() {
     // conditional jumps, 3 gotos, call, callx, exit, may_goto, 4 + 3 loads, 8 stores, 2 atomic adds, 6 packet loads,
     // 1 immediate load.
     assert_eq!(valid, 12 * 4 + 2 + 44 + 3 + 4 + 7 + 8 + 2 + 6 + 1);
+}
+
+/// The whole encoding space: every opcode with every pair of registers, and offsets and immediates around those that
+/// mean something.
+#[test]
+fn every_encoding_is_read_back() {
+    const OFFS: [i16; 10] = [0, 1, 2, 8, 16, 32, 64, -1, i16::MAX, i16::MIN];
+    const IMMS: [i32; 14] = [0, 1, 2, 16, 32, 64, 0x41, 0x51, 0xa1, 0xe1, 0xf1, 0x100, 0x110, i32::MIN];
+    let (mut valid, mut refused) = (0, 0);
+    for opcode in 0..=u8::MAX {
+        let mut words = Vec::new();
+        for regs in 0..=u8::MAX {
+            for (n, off) in OFFS.into_iter().enumerate() {
+                for (m, imm) in IMMS.into_iter().enumerate() {
+                    // Where a field does not matter, a few of its values are enough.
+                    if n > 1 && m > 1 && (n + m + usize::from(regs)) % 7 != 0 {
+                        continue;
+                    }
+                    let insn = Insn { opcode, regs, off, imm };
+                    let second = Insn { imm: imm.wrapping_mul(3), ..Insn::default() };
+                    let Ok((_, slots)) = decode(&[insn, second]) else {
+                        refused += 1;
+                        continue;
+                    };
+                    valid += 1;
+                    words.extend(&[insn, second][..slots]);
+                }
+            }
+        }
+        exercise::reassembly(&words);
+    }
+    assert!(valid > 50_000 && refused > 1_000_000, "{valid} {refused}");
 }

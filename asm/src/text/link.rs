@@ -1,7 +1,8 @@
 //! What names mean, once the whole text is read.
 
 use super::error::Fail;
-use super::statement::{Fixup, Target, Text, Want};
+use super::operand::Target;
+use super::statement::{Fixup, Text, Want};
 use super::{AsmFunc, KfuncCall};
 use crate::opcode::{JA, JMP, JMP32};
 use crate::{Helper, Insn, MapRef, MapUse};

@@ -30,6 +30,7 @@
 //!
 //! [RFC 9669]: https://www.rfc-editor.org/rfc/rfc9669.html
 
+mod address;
 mod cursor;
 mod directive;
 mod error;
@@ -38,7 +39,10 @@ mod link;
 mod listing;
 pub(crate) mod mnemonic;
 mod near;
+mod operand;
+mod paste;
 mod statement;
+mod value;
 
 pub use error::{AsmError, AsmErrors};
 pub use listing::Listing;

@@ -1,21 +1,12 @@
 //! From lines to statements.
 
-use super::cursor::{Cursor, Named, Number, in_word, starts_word};
+use super::cursor::{Cursor, in_word, starts_word};
 use super::error::{AsmError, AsmErrors, Fail, Parsed};
+use super::operand::Target;
+use super::paste::Prefix;
 use super::{AsmOptions, Assembly, near};
-use crate::{Insn, Instruction, LineRecord, Reg, SourceLine};
+use crate::{LineRecord, SourceLine};
 use std::collections::HashMap;
-
-/// Where a jump or call goes.
-#[derive(Clone, Copy)]
-pub(super) enum Target<'a> {
-    /// So many words from the next instruction.
-    Off(i64),
-    /// To a label.
-    Label(&'a str),
-    /// To the nearest label of this number, further on or further back.
-    Number(u32, bool),
-}
 
 /// What an instruction still lacks.
 #[derive(Clone, Copy)]
@@ -40,14 +31,6 @@ pub(super) struct Fixup<'a> {
     pub len: usize,
 }
 
-/// The opcode, and maybe the index, that a statement has in front.
-#[derive(Clone, Copy)]
-pub(super) struct Prefix {
-    opcode: u8,
-    at: usize,
-    index: Option<(usize, usize)>,
-}
-
 /// A text on its way to a program.
 pub(super) struct Text<'a> {
     pub c: Cursor<'a>,
@@ -68,7 +51,7 @@ pub(super) struct Text<'a> {
     /// The opcode in front of the statement that is read.
     pub prefix: Option<Prefix>,
     /// What is to be added to the indexes of a pasted text to get ours.
-    base: Option<i64>,
+    pub base: Option<i64>,
     /// Whether each line of instructions makes a record.
     pub auto_lines: bool,
     pub file: String,
@@ -87,24 +70,6 @@ const MOST_ERRORS: usize = 1000;
 
 /// How many near names are looked for in one text.
 const HINTS: usize = 100;
-
-/// How lines begin that the verifier prints between instructions.
-const LOG: &[&str] = &[
-    "mark_precise: frame",
-    "verification time ",
-    "stack depth ",
-    "last_idx ",
-    "regs=",
-    "parent state regs=",
-    "parent didn't have regs",
-    "propagating ",
-    "old state:",
-    "returning from callee",
-    "to caller at ",
-    "Func#",
-    "Validating ",
-    "Live regs before insn",
-];
 
 impl<'a> Text<'a> {
     pub fn new(text: &'a str, options: &'a AsmOptions) -> Text<'a> {
@@ -277,108 +242,6 @@ impl<'a> Text<'a> {
         u32::try_from(before.chars().count()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// Whether the line is one that the verifier prints between instructions.
-    fn is_log(&self) -> bool {
-        let rest = self.c.rest();
-        let state = |text: &str| {
-            let text = text.trim_start();
-            let text =
-                text.strip_prefix("frame").map_or(text, |t| t.trim_start_matches(|c| c != ' ').trim_start());
-            let digits = text.strip_prefix('R').unwrap_or("");
-            digits.bytes().next().is_some_and(|b| b.is_ascii_digit())
-        };
-        let behind_index = rest.split_once(':').filter(|(n, _)| n.bytes().all(|b| b.is_ascii_digit()));
-        let digit_follows = |word: &str| {
-            rest.strip_prefix(word).is_some_and(|r| r.bytes().next().is_some_and(|b| b.is_ascii_digit()))
-        };
-        state(rest)
-            || behind_index.is_some_and(|(_, r)| state(r))
-            || ["from ", "processed ", "func#"].into_iter().any(digit_follows)
-            || LOG.iter().any(|word| rest.starts_with(word))
-            || rest.trim_end() == "safe"
-            || self.is_prototype()
-    }
-
-    /// `int f(struct __sk_buff * ctx):`, which bpftool prints above a function.
-    fn is_prototype(&self) -> bool {
-        let rest = self.c.rest().trim_end();
-        let (_, word) = self.c.clone().word();
-        rest.ends_with("):")
-            && !word.is_empty()
-            && !word.starts_with('.')
-            && !rest.contains('=')
-            && self.c.register_of(word).is_none()
-            && !super::mnemonic::names().any(|name| name == word)
-            && super::mnemonic::find(word).is_none()
-            && matches!(rest.as_bytes().get(word.len()), Some(b' ' | b'('))
-    }
-
-    /// Whether what follows a `;` is a statement. A comment may say anything, so this looks at more than a word.
-    fn statement_ahead(&mut self) -> bool {
-        let mut ahead = self.c.clone();
-        let (at, word) = ahead.word();
-        let end = |c: &mut Cursor<'_>| c.at_end();
-        let after = |c: &Cursor<'_>| c.text.get(c.pos..c.end).unwrap_or("").trim_start().bytes().next();
-        if ahead.register_of(word).is_some() || ahead.peek() == Some(b'%') {
-            return after(&ahead).is_some_and(|b| b"=+-*/%&|^<>s".contains(&b));
-        }
-        let rest = self.c.rest();
-        if rest.starts_with("*(") {
-            return rest.starts_with("*(u") || rest.starts_with("*(s");
-        }
-        // A label of letters or digits, with a statement or nothing behind it.
-        let label = rest.bytes().take_while(|b| in_word(*b)).count();
-        if label > 0 && rest.as_bytes().get(label) == Some(&b':') {
-            let numeric = rest.bytes().take(label).all(|b| b.is_ascii_digit());
-            if numeric || starts_word(rest.as_bytes()[0]) {
-                let mut inner = self.c.clone();
-                inner.pos = at + label + 1;
-                if end(&mut inner) {
-                    return true;
-                }
-                std::mem::swap(&mut self.c, &mut inner);
-                self.c.blanks();
-                let found = self.statement_ahead();
-                std::mem::swap(&mut self.c, &mut inner);
-                return found;
-            }
-        }
-        if let Some(directive) = word.strip_prefix('.') {
-            return super::directive::NAMES.contains(&directive);
-        }
-        match word {
-            "" => false,
-            "if" => ahead.maybe_register().is_some(),
-            "lock" => {
-                let (_, word) = ahead.word_ahead();
-                ahead.rest().starts_with("*(") || super::mnemonic::is_atomic(word)
-            }
-            "exit" | "nospec" => end(&mut ahead),
-            "goto" | "gotol" | "may_goto" | "call" | "gotox" | "callx" => {
-                ahead.blanks();
-                let rest = ahead.rest();
-                let len = rest.bytes().take_while(|b| in_word(*b) || b"+-#%".contains(b)).count();
-                ahead.pos += len;
-                len > 0 && end(&mut ahead)
-            }
-            "store_release" => after(&ahead) == Some(b'('),
-            _ if super::mnemonic::find(word).is_some() => {
-                ahead.maybe_register().is_some()
-                    || matches!(after(&ahead), Some(b'[' | b'+' | b'-'))
-                    || ahead.at_number()
-                    || (super::mnemonic::find(word).is_some_and(|op| op.is_jump()) && {
-                        ahead.word();
-                        end(&mut ahead)
-                    })
-            }
-            // One letter is wrong, and the rest looks like operands: a mistake, which the parser will name.
-            _ => {
-                let typo = near::nearest(word, super::mnemonic::names()).is_some();
-                typo && (end(&mut ahead) || ahead.maybe_register().is_some())
-            }
-        }
-    }
-
     /// One statement, with the labels in front of it.
     fn statement(&mut self) -> Parsed {
         self.prefix = None;
@@ -433,174 +296,8 @@ impl<'a> Text<'a> {
         Ok(())
     }
 
-    /// The bytes that llvm-objdump prints between index and text: eight or sixteen.
-    fn skip_bytes(&mut self, indexed: bool) {
-        if !indexed {
-            return;
-        }
-        self.c.blanks();
-        let is_byte = |b: &[u8]| b.iter().all(u8::is_ascii_hexdigit);
-        let mut bytes = 0;
-        let mut ahead = self.c.clone();
-        while let Some(pair) = ahead.rest().as_bytes().get(..2).filter(|b| is_byte(b)) {
-            if !ahead.rest().as_bytes().get(pair.len()).is_none_or(|b| b.is_ascii_whitespace()) {
-                break;
-            }
-            bytes += 1;
-            ahead.pos += 2;
-            ahead.blanks();
-        }
-        if bytes == 8 || bytes == 16 {
-            self.c.pos = ahead.pos;
-        }
-    }
-
-    /// `(b7)`
-    fn take_prefix(&mut self, index: Option<(usize, usize)>) {
-        self.c.blanks();
-        let &[b'(', a, b, b')', ..] = self.c.rest().as_bytes() else { return };
-        let (Some(a), Some(b)) = (char::from(a).to_digit(16), char::from(b).to_digit(16)) else { return };
-        self.prefix = Some(Prefix { opcode: (a * 16 + b) as u8, at: self.c.pos, index });
-        self.c.pos += 4;
-        self.c.blanks();
-    }
-
-    /// Whether the statement is said to be a 64-bit immediate load.
-    pub fn says_imm64(&self) -> bool {
-        self.prefix.is_some_and(|prefix| prefix.opcode == 0x18)
-    }
-
-    /// Compares what a pasted line says about itself with what was made of it.
-    fn check_prefix(&mut self, prefix: Prefix, (insns, fixups, maps): (usize, usize, usize)) -> Parsed {
-        let made = self.out.program.insns.get(insns).copied().unwrap_or_default();
-        if made.opcode != prefix.opcode && self.here() > insns {
-            let message = format!(
-                "the opcode in front is {:#04x}, but this instruction has {:#04x}",
-                prefix.opcode, made.opcode
-            );
-            return Err(
-                Fail::new(prefix.at, 4, message).hint("leave the opcode out where the text was changed")
-            );
-        }
-        let Some((index, at)) = prefix.index else { return Ok(()) };
-        let base = *self.base.get_or_insert(insns as i64 - index as i64);
-        let place = index as i64 + base;
-        if place == insns as i64 {
-            return Ok(());
-        }
-        // The log of a walk shows what it goes over twice twice.
-        let added = self.out.program.insns.get(insns..).unwrap_or_default();
-        let known = usize::try_from(place).ok().and_then(|p| self.out.program.insns.get(p..p + added.len()));
-        let same = |a: &Insn, b: &Insn| a.opcode == b.opcode && a.regs == b.regs;
-        if known.is_some_and(|known| known.iter().zip(added).all(|(a, b)| same(a, b))) && place < insns as i64
-        {
-            self.out.program.insns.truncate(insns);
-            self.fixups.truncate(fixups);
-            self.out.program.map_refs.truncate(maps);
-            return Ok(());
-        }
-        let fail = Fail::new(at, index.to_string().len(), {
-            let expected = insns as i64 - base;
-            format!("this instruction has the index {index}, but the next one is {expected}")
-        });
-        Err(fail.hint("lines are missing or were added; leave the indexes out where the text was changed"))
-    }
-
-    /// Appends an instruction.
-    pub fn emit(&mut self, instruction: Instruction) -> Parsed {
-        match instruction.encode() {
-            Ok(words) => {
-                self.out.program.insns.extend_from_slice(&words);
-                Ok(())
-            }
-            Err(error) => Err(Fail::new(self.c.pos, 0, error.to_string())),
-        }
-    }
-
-    /// Appends an instruction that lacks something.
-    pub fn emit_with(&mut self, instruction: Instruction, want: Want<'a>, at: usize) -> Parsed {
-        let insn = self.here();
-        self.emit(instruction)?;
-        let len = self.c.pos.saturating_sub(at);
-        self.fixups.push(Fixup { insn, want, at, len });
-        Ok(())
-    }
-
-    pub fn number(&mut self) -> Parsed<Number> {
-        self.c.number(&self.constants)
-    }
-
-    /// Whether a number, or the name of one, is next.
-    pub fn at_number(&mut self) -> bool {
-        let (_, word) = self.c.word_ahead();
-        self.constants.contains_key(word) || self.c.at_number() || {
-            let mut ahead = self.c.clone();
-            (ahead.eat("-") || ahead.eat("+")) && self.constants.contains_key(ahead.word_ahead().1)
-        }
-    }
-
-    /// Where a jump goes: `pc+3`, `+3`, a label, `1f`.
-    pub fn target(&mut self) -> Parsed<(Target<'a>, usize)> {
-        self.c.blanks();
-        let at = self.c.pos;
-        let target = if matches!(self.c.peek(), Some(b'+' | b'-')) {
-            Target::Off(self.number()?.fit("an offset", "at most 32 bits")?)
-        } else if self.c.rest().starts_with("pc+") || self.c.rest().starts_with("pc-") {
-            self.c.pos += 2;
-            Target::Off(self.number()?.fit("an offset", "at most 32 bits")?)
-        } else {
-            let rest = self.c.rest();
-            let len = rest.bytes().take_while(|b| in_word(*b)).count();
-            let word = rest.get(..len).unwrap_or("");
-            let digits = word.strip_suffix(['b', 'f']).unwrap_or("");
-            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-                self.c.pos += len;
-                let number = digits.parse();
-                let fail = |_| Fail::new(at, len, format!("label {digits} does not fit 32 bits"));
-                Target::Number(number.map_err(fail)?, word.ends_with('f'))
-            } else if word.bytes().next().is_some_and(starts_word) {
-                self.c.pos += len;
-                Target::Label(word)
-            } else if word.is_empty() {
-                return Err(self
-                    .c
-                    .unexpected("the target of the jump is missing")
-                    .hint("write a label, or +3"));
-            } else {
-                let fail = Fail::new(at, len, format!("`{word}` is no target"));
-                return Err(fail.hint(format!(
-                    "write +{word} to jump over so many words, {word}f or {word}b for a label"
-                )));
-            }
-        };
-        // llvm-objdump says where it goes once more.
-        if self.c.eat("<") {
-            let rest = self.c.rest();
-            self.c.pos += rest.find('>').map_or(0, |len| len + 1);
-        }
-        Ok((target, at))
-    }
-
-    /// An offset behind a register: ` +8`, `-4`, nothing.
-    pub fn offset(&mut self) -> Parsed<i16> {
-        self.c.blanks();
-        if matches!(self.c.peek(), Some(b'+' | b'-')) {
-            // `+-8` is what some printers make of a negative offset.
-            if self.c.rest().starts_with("+-") {
-                self.c.pos += 1;
-            }
-            return self.number()?.fit("an offset", "-32768 to 32767");
-        }
-        Ok(0)
-    }
-
-    /// The comma between operands.
-    pub fn comma(&mut self) -> Parsed {
-        if self.c.eat(",") { Ok(()) } else { Err(self.c.unexpected("a comma is missing")) }
-    }
-
     /// The line that a byte is in, from 1.
-    fn line_of(&self, at: usize) -> usize {
+    pub fn line_of(&self, at: usize) -> usize {
         let before = self.c.text.as_bytes().get(..at).unwrap_or_default();
         before.iter().filter(|b| **b == b'\n').count() + 1
     }
@@ -674,18 +371,6 @@ impl<'a> Text<'a> {
         }
         let fail = Fail::new(at, word.len(), format!("no instruction `{word}`"));
         Err(fail.maybe(self.near(word, super::mnemonic::names())))
-    }
-
-    /// The two registers of an operation that works on whole ones or on halves.
-    pub fn same_width(&self, left: Named, right: Named, at: usize) -> Parsed<Reg> {
-        if left.half == right.half {
-            return Ok(right.reg);
-        }
-        let letter = |half| if half { 'w' } else { 'r' };
-        let number = right.reg.number();
-        let fail =
-            Fail::new(at, 2, format!("{}{number} has another width than the left side", letter(right.half)));
-        Err(fail.hint(format!("write {}{number}", letter(left.half))))
     }
 }
 
