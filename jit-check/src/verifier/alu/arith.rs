@@ -2,7 +2,7 @@
 
 use super::super::env::{EACCES, Env, Res, reject};
 use super::super::op;
-use super::super::reg::{ADD_CONST, ADD_CONST64, Base, Reg};
+use super::super::reg::{ADD_CONST, ADD_CONST32, ADD_CONST64, Base, Reg};
 use super::super::scalar::is_computable;
 use asm::Insn;
 
@@ -57,27 +57,38 @@ impl Env<'_> {
 
         let right = if by_reg { *self.reg(src) } else { right };
         self.adjust_scalar(insn, dst, &right)?;
-        self.link_sum(insn, dst, &right);
+        self.link_sum(insn, dst, &right, left.umax);
         Ok(())
     }
 
     /// `r1 = r2; r1 += 4` leaves `r1` linked with `r2`, four apart: what a comparison says of one holds for the other.
-    /// Since Linux 6.11. All other arithmetic ends the link.
-    fn link_sum(&mut self, insn: Insn, dst: u8, right: &Reg) {
+    /// Since Linux 6.11; differences and sums of 32 bits since 7.0. All other arithmetic ends the link.
+    fn link_sum(&mut self, insn: Insn, dst: u8, right: &Reg, umax_before: u64) {
+        let code = insn.opcode & 0xf0;
+        let is_32 = insn.opcode & 7 != op::CLASS_ALU64;
+        let newer = self.since(7, 0);
         let by_itself = insn.opcode & op::X != 0 && insn.src() == insn.dst();
+        let kind_ok = if newer { matches!(code, op::ADD | op::SUB) } else { code == op::ADD && !is_32 };
         let may_link = self.bpf_capable
             && self.since(6, 11)
-            && insn.opcode & 0xf0 == op::ADD
-            && insn.opcode & 7 == op::CLASS_ALU64
-            && right.is_const(false)
-            && !by_itself;
-        let reg = self.reg_mut(dst);
-        let value = right.var_off.value;
-        if may_link && reg.id != 0 && reg.id & ADD_CONST == 0 && value <= i32::MAX as u64 {
-            reg.id |= ADD_CONST64;
-            reg.off = value as i32;
+            && kind_ok
+            && right.is_const(is_32)
+            && !by_itself
+            && !(is_32 && umax_before > u64::from(u32::MAX));
+        let value = right.const_value(is_32);
+        let delta = if !newer {
+            i32::try_from(value).ok()
         } else {
-            reg.clear_scalar_id();
+            let value = if is_32 { Some(value as u32 as i32) } else { i32::try_from(value as i64).ok() };
+            if code == op::SUB { value.and_then(i32::checked_neg) } else { value }
+        };
+        let reg = self.reg_mut(dst);
+        match delta {
+            Some(delta) if may_link && reg.id != 0 && reg.id & ADD_CONST == 0 => {
+                reg.id |= if is_32 { ADD_CONST32 } else { ADD_CONST64 };
+                reg.off = delta;
+            }
+            _ => reg.clear_scalar_id(),
         }
     }
 
@@ -95,7 +106,7 @@ impl Env<'_> {
         if matches!(code, op::AND | op::OR) && right.var_off.is_const() {
             self.fork_all_or_nothing(dst)?;
         }
-        self.reg_mut(dst).apply(code, is_32, right, version);
+        self.reg_mut(dst).apply(code, insn.off == 1, is_32, right, version);
         Ok(())
     }
 

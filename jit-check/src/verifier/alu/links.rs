@@ -1,7 +1,7 @@
 //! Numbers of which there are several copies: what a comparison says of one holds for all.
 
 use super::super::env::Env;
-use super::super::reg::{ADD_CONST, Reg};
+use super::super::reg::{ADD_CONST, ADD_CONST32, Reg};
 use super::super::state::State;
 use super::super::states::{Linked, LinkedRegs};
 use crate::kernel::Version;
@@ -86,6 +86,10 @@ fn sync_one(reg: &mut Reg, known: &Reg, version: Version) {
         return;
     }
     let before = *reg;
+    // Sums of 32 and of 64 bits say nothing of each other.
+    if (before.id ^ known.id) & ADD_CONST == ADD_CONST {
+        return;
+    }
     let linked_sums = before.id & ADD_CONST != 0 || known.id & ADD_CONST != 0;
     reg.copy_value(known);
     reg.subreg_def = before.subreg_def;
@@ -93,5 +97,11 @@ fn sync_one(reg: &mut Reg, known: &Reg, version: Version) {
         (reg.off, reg.id) = (before.off, before.id);
         let delta = before.off.wrapping_sub(known.off);
         reg.add(&Reg::known(i64::from(delta) as u64), version);
+        if version >= Version(7, 0) {
+            if (before.id | known.id) & ADD_CONST32 != 0 {
+                reg.zero_extend_32();
+            }
+            reg.bounds_sync(version);
+        }
     }
 }

@@ -67,8 +67,13 @@ impl Env<'_> {
         };
         if tracked && self.reg(dst).is_scalar() {
             self.check_reg_arg(dst, Use::DstNoMark)?;
-            let src = *self.reg(dst);
-            return self.adjust_scalar(insn, dst, &src);
+            if code == op::NEG {
+                let src = *self.reg(dst);
+                return self.adjust_scalar(insn, dst, &src);
+            }
+            let version = self.kernel.version;
+            self.reg_mut(dst).swap_bytes(is_64 || has_x, insn.imm as u32, version);
+            return Ok(());
         }
         self.check_reg_arg(dst, Use::Dst)
     }

@@ -209,9 +209,7 @@ impl Env<'_> {
                     "R{dst} stack pointer arithmetic goes out of range, prohibited for !root; off={off}"
                 );
             }
-        } else if new.is(Base::MapValue)
-            && self.check_map_access(dst, new.off, 1, false, true).is_err()
-        {
+        } else if new.is(Base::MapValue) && self.check_map_access(dst, new.off, 1, false, true).is_err() {
             reject!(
                 self,
                 EACCES,

@@ -3,6 +3,7 @@
 mod bounds;
 mod branch;
 mod coerce;
+mod division;
 mod ops;
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ use crate::verifier::reg::Reg;
 /// negation is tracked.
 const BETTER_ARITHMETIC: Version = Version(6, 18);
 
-/// Whether a range can be computed at all: shifts need an amount that is known and smaller than the width; division has
-/// no range before Linux 7.0.
+/// Whether a range can be computed at all: shifts need an amount that is known and smaller than the width, division a
+/// constant divisor and Linux 7.0.
 pub(in crate::verifier) fn is_computable(op: u8, is_32: bool, src: &Reg, version: Version) -> bool {
     match op {
         op::ADD | op::SUB | op::AND | op::NEG => version >= Version(6, 10) || !contradicts(src, is_32),
@@ -19,15 +19,18 @@ pub(in crate::verifier) fn is_computable(op: u8, is_32: bool, src: &Reg, version
                 || (if is_32 { src.var_off.is_subreg_const() } else { src.var_off.is_const() }
                     && !contradicts(src, is_32))
         }
-        op::LSH | op::RSH | op::ARSH => {
-            let known = if is_32 {
-                src.var_off.is_subreg_const() && src.s32_min == src.s32_max && src.u32_min == src.u32_max
-            } else {
-                src.var_off.is_const() && src.smin == src.smax && src.umin == src.umax
-            };
-            known && src.umax < if is_32 { 32 } else { 64 }
-        }
+        op::LSH | op::RSH | op::ARSH => is_fixed(src, is_32) && src.umax < if is_32 { 32 } else { 64 },
+        op::DIV | op::MOD => version >= Version(7, 0) && is_fixed(src, is_32),
         _ => false,
+    }
+}
+
+/// Whether bits and ranges agree on one number.
+fn is_fixed(src: &Reg, is_32: bool) -> bool {
+    if is_32 {
+        src.var_off.is_subreg_const() && src.s32_min == src.s32_max && src.u32_min == src.u32_max
+    } else {
+        src.var_off.is_const() && src.smin == src.smax && src.umin == src.umax
     }
 }
 
@@ -47,8 +50,16 @@ fn contradicts(src: &Reg, is_32: bool) -> bool {
 }
 
 impl Reg {
-    /// `self op= src` on numbers, for operations that [`is_computable`] allows. Widened and brought in step.
-    pub(in crate::verifier) fn apply(&mut self, op: u8, is_32: bool, src: &Reg, version: Version) {
+    /// `self op= src` on numbers, for operations that [`is_computable`] allows. `signed` is of
+    /// division. Widened and brought in step.
+    pub(in crate::verifier) fn apply(
+        &mut self,
+        op: u8,
+        signed: bool,
+        is_32: bool,
+        src: &Reg,
+        version: Version,
+    ) {
         match op {
             op::ADD => self.add(src, version),
             op::SUB => self.sub(src, version),
@@ -58,6 +69,8 @@ impl Reg {
                 self.sub(&old, version);
             }
             op::MUL => self.mul(src, version),
+            op::DIV => self.div(src, is_32, signed),
+            op::MOD => self.rem(src, is_32, signed),
             op::AND | op::OR | op::XOR => {
                 self.var_off = match op {
                     op::AND => self.var_off.and(src.var_off),

@@ -142,7 +142,30 @@ fn holds(reg: &Reg, x: u64) -> bool {
         && (reg.s32_min..=reg.s32_max).contains(&(x as i32))
 }
 
-fn compute(code: u8, is_32: bool, x: u64, y: u64) -> u64 {
+fn divide(code: u8, signed: bool, is_32: bool, x: u64, y: u64) -> u64 {
+    if signed {
+        let (x, y) = if is_32 { (i64::from(x as i32), i64::from(y as i32)) } else { (x as i64, y as i64) };
+        let result = match (code, y) {
+            (op::DIV, 0) => 0,
+            (_, 0) => x,
+            (op::DIV, _) => x.wrapping_div(y),
+            _ => x.wrapping_rem(y),
+        };
+        return if is_32 { u64::from(result as u32) } else { result as u64 };
+    }
+    let (x, y) = if is_32 { (x & 0xffff_ffff, y & 0xffff_ffff) } else { (x, y) };
+    match (code, y) {
+        (op::DIV, 0) => 0,
+        (_, 0) => x,
+        (op::DIV, _) => x / y,
+        _ => x % y,
+    }
+}
+
+fn compute(code: u8, signed: bool, is_32: bool, x: u64, y: u64) -> u64 {
+    if matches!(code, op::DIV | op::MOD) {
+        return divide(code, signed, is_32, x, y);
+    }
     let (x32, y32) = (x as u32, y as u32);
     let narrow = u64::from(match code {
         op::ADD => x32.wrapping_add(y32),
@@ -189,8 +212,20 @@ fn compare(code: u8, is_32: bool, x: u64, y: u64) -> bool {
     }
 }
 
-const OPS: [u8; 10] =
-    [op::ADD, op::SUB, op::MUL, op::AND, op::OR, op::XOR, op::LSH, op::RSH, op::ARSH, op::NEG];
+const OPS: [u8; 12] = [
+    op::DIV,
+    op::MOD,
+    op::ADD,
+    op::SUB,
+    op::MUL,
+    op::AND,
+    op::OR,
+    op::XOR,
+    op::LSH,
+    op::RSH,
+    op::ARSH,
+    op::NEG,
+];
 const JUMPS: [u8; 11] =
     [op::JEQ, op::JNE, op::JSET, op::JGT, op::JGE, op::JLT, op::JLE, op::JSGT, op::JSGE, op::JSLT, op::JSLE];
 
@@ -214,18 +249,20 @@ proptest! {
         code in prop::sample::select(&OPS[..]),
         is_32: bool,
         by_constant: bool,
+        signed: bool,
+        small: bool,
     ) {
         for version in VERSIONS {
-            let (mut left, mut right) = (a, if by_constant { Reg::known(y % 64) } else { b });
-            let y = if by_constant { y % 64 } else { y };
+            let (mut left, mut right) = (a, if by_constant { Reg::known(if small { y % 64 } else { y }) } else { b });
+            let y = if by_constant && small { y % 64 } else { y };
             left.bounds_sync(version);
             right.bounds_sync(version);
             if !is_computable(code, is_32, &right, version) {
                 continue;
             }
-            let result = compute(code, is_32, x, y);
+            let result = compute(code, signed, is_32, x, y);
             let before = left;
-            left.apply(code, is_32, &right, version);
+            left.apply(code, signed, is_32, &right, version);
             prop_assert!(
                 holds(&left, result),
                 "{version} op {code:#x} 32: {is_32}: {x:#x}, {y:#x} -> {result:#x}\n{before:?}\n{right:?}\n{left:?}"
