@@ -10,6 +10,8 @@ mod null_args;
 pub(crate) mod skb;
 pub(crate) mod socket;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 mod typed;
 
 use super::Access;
