@@ -17,12 +17,8 @@ type Kinds = &'static [(Base, Flags)];
 
 const PLAIN: Flags = Flags::empty();
 
-const SOCKS: Kinds = &[
-    (Base::SockCommon, PLAIN),
-    (Base::Socket, PLAIN),
-    (Base::TcpSock, PLAIN),
-    (Base::XdpSock, PLAIN),
-];
+const SOCKS: Kinds =
+    &[(Base::SockCommon, PLAIN), (Base::Socket, PLAIN), (Base::TcpSock, PLAIN), (Base::XdpSock, PLAIN)];
 const BTF_SOCKS: Kinds = &[
     (Base::SockCommon, PLAIN),
     (Base::Socket, PLAIN),
@@ -54,7 +50,9 @@ const PERCPU: Kinds = &[
 fn accepted(kind: ArgType) -> Kinds {
     match kind {
         ArgType::MapKey | ArgType::MapValue | ArgType::Mem => MEM,
-        ArgType::Size | ArgType::SizeOrZero | ArgType::AllocSize | ArgType::Scalar => &[(Base::Scalar, PLAIN)],
+        ArgType::Size | ArgType::SizeOrZero | ArgType::AllocSize | ArgType::Scalar => {
+            &[(Base::Scalar, PLAIN)]
+        }
         ArgType::Map => &[(Base::ConstMap, PLAIN)],
         ArgType::Ctx => &[(Base::Ctx, PLAIN)],
         ArgType::SockCommon => SOCKS,
@@ -288,8 +286,7 @@ impl Env<'_> {
         }
         let accepted = accepted(arg.kind);
         if !accepted.contains(&(reg.base, flags)) {
-            let names: Vec<String> =
-                accepted.iter().map(|(base, flags)| type_name(*base, *flags)).collect();
+            let names: Vec<String> = accepted.iter().map(|(base, flags)| type_name(*base, *flags)).collect();
             reject!(self, EACCES, "R{regno} type={} expected={}", reg.type_name(), names.join(", "));
         }
         if reg.base != Base::BtfId {
@@ -417,4 +414,3 @@ impl Env<'_> {
 fn is_frozen(spec: &loader::MapSpec) -> bool {
     spec.flags.contains(MapFlags::RDONLY_PROG) && matches!(spec.kind, MapKind::Rodata | MapKind::Kconfig)
 }
-

@@ -101,12 +101,15 @@ mod tests {
     #[test]
     fn conversions_that_helpers_know() {
         for good in [
-            "%d", "%08x", "%-5d", "%lld", "%lu", "%p", "%pK", "%px", "%pB", "%pks", "%pus ", "%pi4", "%pI6", "%s", "%s,", "%c",
-            "%5c", "%%", "%%d", "a\tb\n", "\u{fc}",
+            "%d", "%08x", "%-5d", "%lld", "%lu", "%p", "%pK", "%px", "%pB", "%pks", "%pus ", "%pi4", "%pI6",
+            "%s", "%s,", "%c", "%5c", "%%", "%%d", "a\tb\n", "\u{fc}",
         ] {
             assert!(is_valid(good.as_bytes(), 1), "{good}");
         }
-        for bad in ["%", "%f", "%ld%", "%pi5", "%sd", "%pksd", "%llld", "%d%d", "\u{1}", "%\u{fc}", "%l", "%o", "%.3d", "%pM"] {
+        for bad in [
+            "%", "%f", "%ld%", "%pi5", "%sd", "%pksd", "%llld", "%d%d", "\u{1}", "%\u{fc}", "%l", "%o",
+            "%.3d", "%pM",
+        ] {
             assert!(!is_valid(bad.as_bytes(), 1), "{bad}");
         }
         assert!(!is_valid(b"%d", 0));

@@ -84,10 +84,7 @@ const BY_HELPER: &[(&[Helper], &[MapType])] = &[
     (&[Helper::USER_RINGBUF_DRAIN], &[MapType::UserRingbuf]),
     (&[Helper::GET_STACKID], &[MapType::StackTrace]),
     (&[Helper::SKB_UNDER_CGROUP, Helper::CURRENT_TASK_UNDER_CGROUP], &[MapType::CgroupArray]),
-    (
-        &[Helper::REDIRECT_MAP],
-        &[MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap],
-    ),
+    (&[Helper::REDIRECT_MAP], &[MapType::Devmap, MapType::DevmapHash, MapType::Cpumap, MapType::Xskmap]),
     (&[Helper::SK_REDIRECT_MAP, Helper::MSG_REDIRECT_MAP, Helper::SOCK_MAP_UPDATE], &[MapType::Sockmap]),
     (&[Helper::SK_REDIRECT_HASH, Helper::MSG_REDIRECT_HASH, Helper::SOCK_HASH_UPDATE], &[MapType::Sockhash]),
     (&[Helper::GET_LOCAL_STORAGE], &[MapType::CgroupStorage, MapType::PercpuCgroupStorage]),
@@ -97,10 +94,7 @@ const BY_HELPER: &[(&[Helper], &[MapType])] = &[
         &[Helper::MAP_PEEK_ELEM, Helper::MAP_PUSH_ELEM],
         &[MapType::Queue, MapType::Stack, MapType::BloomFilter],
     ),
-    (
-        &[Helper::MAP_LOOKUP_PERCPU_ELEM],
-        &[MapType::PercpuArray, MapType::PercpuHash, MapType::LruPercpuHash],
-    ),
+    (&[Helper::MAP_LOOKUP_PERCPU_ELEM], &[MapType::PercpuArray, MapType::PercpuHash, MapType::LruPercpuHash]),
     (&[Helper::SK_STORAGE_GET, Helper::SK_STORAGE_DELETE], &[MapType::SkStorage]),
     (&[Helper::INODE_STORAGE_GET, Helper::INODE_STORAGE_DELETE], &[MapType::InodeStorage]),
     (&[Helper::TASK_STORAGE_GET, Helper::TASK_STORAGE_DELETE], &[MapType::TaskStorage]),
@@ -152,11 +146,8 @@ impl<'a> Env<'a> {
 
     /// How a map was defined.
     pub(in crate::verifier) fn map_spec(&self, map: u32, inner: bool) -> &'a MapSpec {
-        let outer = if inner {
-            Some(map)
-        } else {
-            self.maps.get(map as usize).and_then(|info| info.inner_of)
-        };
+        let outer =
+            if inner { Some(map) } else { self.maps.get(map as usize).and_then(|info| info.inner_of) };
         let maps = &self.program.maps;
         match outer.and_then(|outer| maps[outer as usize].inner.as_deref()) {
             Some(spec) => spec,
@@ -183,7 +174,9 @@ impl<'a> Env<'a> {
         let Some((map, inner, _)) = map else { return Ok(()) };
         let map_type = self.map_spec(map, inner).map_type;
         let takes = |list: &[(&[MapType], &[Helper])]| {
-            list.iter().find(|(types, _)| types.contains(&map_type)).map(|(_, helpers)| helpers.contains(&helper))
+            list.iter()
+                .find(|(types, _)| types.contains(&map_type))
+                .map(|(_, helpers)| helpers.contains(&helper))
         };
         let is_sockets = matches!(map_type, MapType::Sockmap | MapType::Sockhash);
         let fits = takes(BY_MAP).unwrap_or(true) || is_sockets && self.may_update_sockmap(helper);

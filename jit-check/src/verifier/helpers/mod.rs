@@ -7,6 +7,8 @@ mod maps;
 mod offer;
 pub(crate) mod proto;
 mod results;
+#[cfg(test)]
+mod tests;
 
 use super::env::{EACCES, EFAULT, EINVAL, ENOTSUPP, Env, MapPtrState, Reject, Res, reject};
 use super::mem::Access;
@@ -87,10 +89,7 @@ pub(super) fn changes_packets(helper: Helper) -> bool {
 
 /// Whether it calls a subprogram back before it returns.
 pub(super) fn calls_back(helper: Helper) -> bool {
-    matches!(
-        helper,
-        Helper::FOR_EACH_MAP_ELEM | Helper::FIND_VMA | Helper::LOOP | Helper::USER_RINGBUF_DRAIN
-    )
+    matches!(helper, Helper::FOR_EACH_MAP_ELEM | Helper::FIND_VMA | Helper::LOOP | Helper::USER_RINGBUF_DRAIN)
 }
 
 /// Whether it has a subprogram called later.
@@ -114,8 +113,7 @@ impl<'a> Env<'a> {
     pub(super) fn check_helper_call(&mut self, insn: Insn, insn_idx: usize) -> Res {
         let proto = self.find_helper(insn.imm)?;
         let helper = proto.helper;
-        let mut meta =
-            CallMeta { func_id: helper.0, pkt_access: proto.pkt_access, ..CallMeta::default() };
+        let mut meta = CallMeta { func_id: helper.0, pkt_access: proto.pkt_access, ..CallMeta::default() };
         self.check_may_sleep(&proto, insn_idx)?;
         for at in 0..proto.args.len() {
             self.check_func_arg(at, &mut meta, &proto, insn_idx)?;
@@ -180,9 +178,7 @@ impl<'a> Env<'a> {
             Condition::SleepableHook => crate::tables::is_sleepable_lsm_hook(name),
             Condition::SkStorage => match attach {
                 Some(AttachType::TraceIter | AttachType::TraceRawTp) => true,
-                Some(AttachType::TraceFentry | AttachType::TraceFexit) => {
-                    !name.starts_with("bpf_sk_storage")
-                }
+                Some(AttachType::TraceFentry | AttachType::TraceFexit) => !name.starts_with("bpf_sk_storage"),
                 _ => false,
             },
         }
@@ -193,9 +189,7 @@ impl<'a> Env<'a> {
         let (rcu, preempt, irq) =
             (self.cur.active_rcu_lock != 0, self.cur.active_preempt_locks != 0, self.cur.active_irq_id != 0);
         let name = shown(proto.helper.0 as i32);
-        for (held, region) in
-            [(rcu, "rcu_read_lock"), (preempt, "non-preemptible"), (irq, "IRQ-disabled")]
-        {
+        for (held, region) in [(rcu, "rcu_read_lock"), (preempt, "non-preemptible"), (irq, "IRQ-disabled")] {
             if !held {
                 continue;
             }
@@ -232,10 +226,7 @@ impl<'a> Env<'a> {
         };
         let changes = matches!(
             helper,
-            Helper::MAP_DELETE_ELEM
-                | Helper::MAP_UPDATE_ELEM
-                | Helper::MAP_PUSH_ELEM
-                | Helper::MAP_POP_ELEM
+            Helper::MAP_DELETE_ELEM | Helper::MAP_UPDATE_ELEM | Helper::MAP_PUSH_ELEM | Helper::MAP_POP_ELEM
         );
         if changes && self.map_spec(map, inner).flags.contains(MapFlags::RDONLY_PROG) {
             reject!(self, EACCES, "write into map forbidden");
@@ -439,8 +430,7 @@ impl<'a> Env<'a> {
         let leaky = self.allow_ptr_leaks;
         self.for_each_reg(&mut |reg| {
             let packet = matches!(reg.base, Base::Packet | Base::PacketMeta | Base::PacketEnd);
-            let slice =
-                reg.base == Base::Mem && reg.flags.intersects(Flags::DYNPTR_SKB | Flags::DYNPTR_XDP);
+            let slice = reg.base == Base::Mem && reg.flags.intersects(Flags::DYNPTR_SKB | Flags::DYNPTR_XDP);
             if packet || slice {
                 let subreg_def = reg.subreg_def;
                 reg.copy_value(&gone);

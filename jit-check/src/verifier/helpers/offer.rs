@@ -109,10 +109,8 @@ impl Env<'_> {
         let by_btf = matches!(prog_type, Tracing | Lsm | Syscall);
         let traces = by_btf
             || matches!(prog_type, Kprobe | Tracepoint | PerfEvent | RawTracepoint | RawTracepointWritable);
-        let cgroup = matches!(
-            prog_type,
-            CgroupSock | CgroupSockAddr | CgroupSockopt | CgroupSysctl | CgroupDevice
-        );
+        let cgroup =
+            matches!(prog_type, CgroupSock | CgroupSockAddr | CgroupSockopt | CgroupSysctl | CgroupDevice);
         let lwt = matches!(prog_type, LwtIn | LwtOut | LwtXmit | LwtSeg6local);
         let sleepable = self.program.flags.contains(ProgFlags::SLEEPABLE);
         let multi = matches!(
@@ -135,9 +133,7 @@ impl Env<'_> {
             }
             Helper::GET_TASK_STACK if sleepable => "sleepable",
             Helper::GET_SOCKET_COOKIE if by_btf || prog_type == SkReuseport => "sock",
-            Helper::SETSOCKOPT | Helper::GETSOCKOPT
-                if !matches!(prog_type, SockOps | CgroupSockAddr) =>
-            {
+            Helper::SETSOCKOPT | Helper::GETSOCKOPT if !matches!(prog_type, SockOps | CgroupSockAddr) => {
                 "sock"
             }
             Helper::SK_LOOKUP_TCP | Helper::SK_LOOKUP_UDP | Helper::SKC_LOOKUP_TCP
