@@ -102,6 +102,8 @@ pub(crate) struct InsnAux {
     /// Where states are kept and compared.
     pub prune_point: bool,
     pub jmp_point: bool,
+    /// A jump leads here.
+    pub jump_target: bool,
     pub force_checkpoint: bool,
     pub seen: bool,
     /// Type of the pointer it accessed through: base, flags.
@@ -291,6 +293,8 @@ pub(crate) struct Env<'a> {
     pub prev_insn_print_pos: u64,
     /// The source line that was printed last: index into the program's lines.
     pub prev_line: Option<usize>,
+    /// The instruction that a refusal is about.
+    pub fault: Option<usize>,
     /// What the keeping of states needs: the way walked, work space, spare memory.
     pub keep: super::states::Keep,
 }

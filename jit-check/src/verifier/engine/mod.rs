@@ -1,91 +1,228 @@
-//! The walk itself.
+//! The walk itself: what is checked before it, how it goes on from instruction to instruction, and what is checked after.
 
-use super::env::{EINVAL, Env, Options, Reject, Res, Verdict};
-use super::state::State;
-use crate::kernel::Kernel;
+mod args;
+mod attach;
+mod calls;
+mod cfg;
+mod exit;
+mod fastcall;
+mod imm64;
+mod line_info;
+mod load;
+mod post;
+mod refs;
+mod stack_depth;
+mod subprogs;
+mod text;
+mod walk;
+
+use super::env::{Env, MapInfo, Options, Reject, Res, Statistics, SubProg, Verdict};
+use super::log::Log;
+use super::reg::{Base, Reg};
+use super::scalar::Tnum;
+use super::state::{Frame, State};
+use crate::kernel::{Kernel, Privileges};
 use crate::program::Program;
+use bpf_sys::prog::ProgFlags;
+use btf::Btf;
 
-/// What a subprogram's frame is filled with when a helper calls it back.
+/// What a subprogram's frame is filled with when a function calls it back: of the state, the caller's frame and the
+/// callee's.
 pub(crate) type SetCallback<'x> = &'x mut dyn FnMut(&mut State, usize, usize) -> Res;
 
-pub(super) fn verify(_program: &Program, _kernel: &Kernel<'_>, options: &Options) -> Verdict {
-    Verdict {
-        accepted: false,
-        errno: 22,
-        reason: String::new(),
-        insn: None,
-        log: String::new(),
-        stats: super::env::Statistics::default(),
-        unmodelled: vec![format!("{:?}", options.privileges)],
+/// Most frames at a time.
+pub(in crate::verifier) const MAX_CALL_FRAMES: usize = 8;
+/// Bytes of stack.
+pub(in crate::verifier) const MAX_STACK: u32 = 512;
+
+pub(super) fn verify(program: &Program, kernel: &Kernel<'_>, options: &Options) -> Verdict {
+    let empty_bytes = empty_btf();
+    let (Ok(no_kernel), Ok(no_own)) = (Btf::parse(&empty_bytes), Btf::parse(&empty_bytes)) else {
+        return Verdict::refused(EINVAL);
+    };
+    let own = match program.btf.as_deref().map(Btf::parse) {
+        None => None,
+        Some(Ok(own)) => Some(own),
+        Some(Err(_)) => return Verdict::refused(EINVAL),
+    };
+    let mut btfs = vec![kernel.btf.unwrap_or(&no_kernel), own.as_ref().unwrap_or(&no_own)];
+    btfs.extend(kernel.modules.iter().map(|(_, btf)| *btf));
+    if let Err(Reject(errno)) = load::check(program, options) {
+        return Verdict::refused(errno);
+    }
+    let mut env = Env::new(program, kernel, options, btfs);
+    let outcome = env.check();
+    env.verdict(outcome)
+}
+
+use super::env::EINVAL;
+
+/// BTF without types: what there is where there is none.
+fn empty_btf() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(25);
+    bytes.extend(0xeb9f_u16.to_ne_bytes());
+    bytes.extend([1, 0]);
+    for word in [24_u32, 0, 0, 0, 1] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.push(0);
+    bytes
+}
+
+/// A pointer of this kind with no offset.
+pub(in crate::verifier) fn pointer(base: Base) -> Reg {
+    Reg {
+        base,
+        var_off: Tnum { value: 0, mask: 0 },
+        smin: 0,
+        smax: 0,
+        umin: 0,
+        umax: 0,
+        s32_min: 0,
+        s32_max: 0,
+        u32_min: 0,
+        u32_max: 0,
+        ..Reg::NOT_INIT
+    }
+}
+
+/// A frame as a function finds it: nothing but the frame pointer.
+pub(in crate::verifier) fn fresh_frame(callsite: i32, frameno: u32, subprogno: u32) -> Frame {
+    let mut frame = Frame { callsite, frameno, subprogno, ..Frame::default() };
+    frame.regs[10] = pointer(Base::Stack);
+    frame.regs[10].frameno = frameno;
+    frame
+}
+
+impl Verdict {
+    /// A refusal without a word.
+    fn refused(errno: i32) -> Verdict {
+        Verdict {
+            accepted: false,
+            errno,
+            reason: String::new(),
+            insn: None,
+            log: String::new(),
+            stats: Statistics::default(),
+            unmodelled: Vec::new(),
+        }
     }
 }
 
 impl<'a> Env<'a> {
-    /// A function calls a subprogram back: synchronously (a path through it is pushed, another goes on without) or later (asynchronously).
-    pub(super) fn push_callback_call(
-        &mut self,
-        subprog: u32,
-        insn_idx: usize,
-        is_sync: bool,
-        set: SetCallback<'_>,
-    ) -> Res {
-        let _ = (subprog, insn_idx, is_sync, set);
-        self.unmodelled("push_callback_call");
-        Err(Reject(EINVAL))
+    fn new(
+        program: &'a Program,
+        kernel: &'a Kernel<'a>,
+        options: &'a Options,
+        btfs: Vec<&'a Btf<'a>>,
+    ) -> Env<'a> {
+        let full = options.privileges == Privileges::Full;
+        let strict = program.flags.contains(ProgFlags::STRICT_ALIGNMENT) || !kernel.unaligned;
+        let inner = program.maps.iter().enumerate().filter(|(_, map)| map.inner.is_some());
+        let inner = inner.map(|(outer, _)| MapInfo { inner_of: Some(outer as u32), ..MapInfo::default() });
+        let maps = program.maps.iter().map(|_| MapInfo::default()).chain(inner).collect();
+        let len = program.insns.len();
+        Env {
+            kernel,
+            program,
+            options,
+            insns: program.insns.clone(),
+            btfs,
+            maps,
+            aux: vec![Default::default(); len],
+            subprogs: Vec::<SubProg>::new(),
+            exception_callback: None,
+            cur: Box::new(State::default()),
+            insn_idx: 0,
+            prev_insn_idx: usize::MAX,
+            pending: Vec::new(),
+            nodes: Vec::new(),
+            free_nodes: Vec::new(),
+            explored: Vec::new(),
+            id_gen: 0,
+            log: Log { level: options.log_level, ..Log::default() },
+            stats: Statistics::default(),
+            insn_processed: 0,
+            prev_insn_processed: 0,
+            jmps_processed: 0,
+            prev_jmps_processed: 0,
+            unmodelled: Vec::new(),
+            allow_ptr_leaks: full,
+            allow_uninit_stack: full,
+            bpf_capable: full,
+            bypass_spec_v1: full || kernel.mitigations_off,
+            bypass_spec_v4: full || kernel.mitigations_off,
+            strict_alignment: strict && !program.flags.contains(ProgFlags::ANY_ALIGNMENT),
+            test_state_freq: full && program.flags.contains(ProgFlags::TEST_STATE_FREQ),
+            test_reg_invariants: program.flags.contains(ProgFlags::TEST_REG_INVARIANTS),
+            explore_alu_limits: false,
+            subprog_now: 0,
+            seen_direct_write: false,
+            seen_exception: false,
+            changes_pkt_data: false,
+            recorded: Vec::new(),
+            attach: Default::default(),
+            scratched_regs: 0,
+            scratched_slots: 0,
+            prev_log_pos: 0,
+            prev_insn_print_pos: 0,
+            prev_line: None,
+            fault: None,
+            keep: Default::default(),
+            objects: Default::default(),
+        }
     }
 
-    /// A new reference of the current state: its id.
-    pub(super) fn acquire_reference(&mut self, insn_idx: usize) -> u32 {
-        let _ = insn_idx;
-        0
+    /// Everything from the first look at the instructions to the passes after the walk.
+    fn check(&mut self) -> Res {
+        self.check_func_info_early()?;
+        self.find_subprogs()?;
+        self.check_subprogs()?;
+        self.check_btf_info()?;
+        self.init_map_records()?;
+        self.resolve_imm64()?;
+        self.check_cfg()?;
+        self.check_attach()?;
+        self.mark_fastcall_patterns();
+        self.check_main()?;
+        self.check_global_subprogs()?;
+        self.fault = None;
+        self.after_walk()
     }
 
-    /// Gives a reference back; all registers that came from it become invalid.
-    pub(super) fn release_reference(&mut self, ref_obj_id: u32) -> Res {
-        let _ = ref_obj_id;
-        self.unmodelled("release_reference");
-        Err(Reject(EINVAL))
+    /// The verdict, with the last lines of the log.
+    fn verdict(mut self, outcome: Res) -> Verdict {
+        let reason = match outcome {
+            Ok(()) => String::new(),
+            Err(_) => self.log.text.trim_end().rsplit('\n').next().unwrap_or("").to_owned(),
+        };
+        let subprogs = self.subprogs.len().saturating_sub(1);
+        self.stats.stack_depth = self.subprogs.iter().take(subprogs).map(|sub| sub.stack_depth).collect();
+        self.stats.insns = self.insn_processed;
+        self.say_statistics();
+        let Env { log, options, stats, unmodelled, fault, .. } = self;
+        let log = if options.log_level == 0 { String::new() } else { log.text };
+        Verdict {
+            accepted: outcome.is_ok(),
+            errno: outcome.err().map_or(0, |Reject(errno)| errno),
+            reason,
+            insn: if outcome.is_err() { fault } else { None },
+            log,
+            stats,
+            unmodelled,
+        }
     }
 
-    /// References that are still held at the end.
-    pub(super) fn check_reference_leak(&mut self, exception_exit: bool) -> Res {
-        let _ = exception_exit;
-        self.unmodelled("check_reference_leak");
-        Err(Reject(EINVAL))
-    }
-
-    /// References, locks, RCU, preemption, interrupts still held where `what` needs none.
-    pub(super) fn check_resource_leak(&mut self, exception_exit: bool, check_lock: bool, what: &str) -> Res {
-        let _ = (exception_exit, check_lock, what);
-        self.unmodelled("check_resource_leak");
-        Err(Reject(EINVAL))
-    }
-
-    /// The value that the program (or a thrown exception) returns lies in the range that its type asks for.
-    pub(super) fn check_return_code(&mut self, regno: u8, name: &str) -> Res {
-        let _ = (regno, name);
-        self.unmodelled("check_return_code");
-        Err(Reject(EINVAL))
-    }
-
-    /// The subprogram that begins there.
-    pub(super) fn find_subprog(&self, insn_idx: usize) -> Option<u32> {
-        let _ = insn_idx;
-        None
-    }
-
-    /// Whether RCU protects the current instruction.
-    pub(super) fn in_rcu_cs(&self) -> bool {
-        false
-    }
-
-    /// Whether the current instruction may sleep.
-    pub(super) fn in_sleepable(&self) -> bool {
-        false
-    }
-
-    /// All registers and spilled registers of the current state (of all frames).
-    pub(super) fn for_each_reg(&mut self, f: &mut dyn FnMut(&mut super::reg::Reg)) {
-        let _ = f;
+    fn say_statistics(&mut self) {
+        if self.options.log_level & 4 != 0 {
+            let depths: Vec<_> = self.stats.stack_depth.iter().map(u32::to_string).collect();
+            // The time is the kernel's own; here it would only make logs differ.
+            self.log.write_always(format_args!("verification time 0 usec\nstack depth {}\n", depths.join("+")));
+        }
+        let Statistics { insns, max_states_per_insn, total_states, peak_states, mark_read, .. } = self.stats;
+        self.log.write_always(format_args!(
+            "processed {insns} insns (limit 1000000) max_states_per_insn {max_states_per_insn} total_states \
+             {total_states} peak_states {peak_states} mark_read {mark_read}\n"
+        ));
     }
 }

@@ -22,6 +22,11 @@ impl Log {
         }
     }
 
+    /// Writes what every log has, at whatever level.
+    pub fn write_always(&mut self, text: fmt::Arguments<'_>) {
+        let _ = self.text.write_fmt(text);
+    }
+
     /// Where the log ends now.
     pub fn position(&self) -> u64 {
         self.text.len() as u64
