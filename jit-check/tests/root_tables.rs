@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use bpf_sys::map::MapType;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgLoad, ProgType};
-use bpf_sys::{Error, memlock};
+use bpf_sys::{Error, features, memlock};
 use btf::{Btf, Kind};
+use tracewell_jit_check::kernel::Kernel;
 
 const EXIT: u64 = 0x95;
 /// One more than any kernel has.
@@ -197,4 +199,32 @@ fn root_each_program_type_has_the_helpers_of_the_table() {
         table.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let answer = ask();
     assert!(table == answer, "Linux {version} says otherwise:\n--8<--\n{answer}-->8--\n");
+}
+
+#[test]
+fn root_each_type_is_there_where_the_table_says_so() {
+    let name = "root_each_type_is_there_where_the_table_says_so";
+    if !Asker::new(ProgType::Xdp, None).is_loaded() {
+        eprintln!("SKIP {name}: programs cannot be loaded");
+        return;
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = Kernel::new(release.parse().expect("a release"), None);
+    let mut wrong = Vec::new();
+    for map_type in MapType::ALL {
+        let answer = features::map_type(*map_type);
+        // Without an answer (what the type needs is not configured, or not to be had here) there is nothing to compare.
+        if answer.is_yes() != kernel.has_map_type(*map_type) && (answer.is_yes() || answer.is_no()) {
+            wrong.push(format!("map {}: {answer:?}", map_type.name()));
+        }
+    }
+    for prog_type in ProgType::ALL {
+        let answer = features::prog_type(*prog_type);
+        if answer.is_yes() != kernel.has_prog_type(*prog_type) && (answer.is_yes() || answer.is_no()) {
+            wrong.push(format!("program {}: {answer:?}", prog_type.name()));
+        }
+    }
+    // Distributions leave these out: remote controls, and sockets' maps without an XDP socket.
+    wrong.retain(|line| !["program lirc_mode2:", "map xskmap:"].iter().any(|known| line.starts_with(known)));
+    assert!(wrong.is_empty(), "Linux {release}: {wrong:#?}");
 }

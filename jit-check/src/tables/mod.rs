@@ -4,6 +4,7 @@
 //! and what the verifier said. `tests/root_tables.rs` asks again.
 
 mod offers;
+mod types;
 
 pub(crate) use offers::{helper_count, offers_helper};
 

@@ -100,7 +100,7 @@ impl Env<'_> {
             }
             return Ok(());
         }
-        let is_packet = reg.flags.is_empty() && matches!(reg.base, Base::Packet | Base::PacketMeta);
+        let is_packet = matches!(reg.base, Base::Packet | Base::PacketMeta);
         if is_packet && !self.may_access_packet(Some(meta), Access::Read) {
             reject!(self, EACCES, "helper access to the packet is not allowed");
         }

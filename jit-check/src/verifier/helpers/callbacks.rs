@@ -15,11 +15,12 @@ fn pointer(base: Base, extra: Extra) -> Reg {
     reg
 }
 
-/// Fills in a callback's registers from r1 on; the rest of r1 to r5 hold nothing.
+/// Fills in a callback's registers from r1 on; the rest of r1 to r5 hold nothing. What is the caller's comes with its
+/// place in earlier states: reading it here is reading it there.
 fn fill(frame: &mut Frame, args: &[Reg]) {
     for at in 0..5 {
         let value = args.get(at).copied().unwrap_or(Reg::NOT_INIT);
-        frame.regs[at + 1].copy_value(&value);
+        frame.regs[at + 1] = value;
     }
     frame.callback_ret_range = RetRange { min: 0, max: 1 };
 }
