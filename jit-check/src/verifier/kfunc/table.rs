@@ -51,10 +51,6 @@ pub(super) const SETS: &[Set] = &[
             ("bpf_list_back", F::RET_NULL),
             ("bpf_task_from_vpid", F::ACQUIRE.union(F::RET_NULL)),
             ("bpf_send_signal_task", F::TRUSTED),
-            ("bpf_task_work_schedule_signal_impl", F::TRUSTED),
-            ("bpf_task_work_schedule_resume_impl", F::TRUSTED),
-            ("bpf_task_work_schedule_signal", NONE),
-            ("bpf_task_work_schedule_resume", NONE),
             ("bpf_obj_new", F::ACQUIRE.union(F::RET_NULL)),
             ("bpf_percpu_obj_new", F::ACQUIRE.union(F::RET_NULL)),
             ("bpf_obj_drop", F::RELEASE),
@@ -148,6 +144,10 @@ pub(super) const SETS: &[Set] = &[
             ("bpf_wq_set_callback", NONE),
             ("bpf_dynptr_from_file", NONE),
             ("bpf_dynptr_file_discard", NONE),
+            ("bpf_task_work_schedule_signal_impl", F::TRUSTED),
+            ("bpf_task_work_schedule_resume_impl", F::TRUSTED),
+            ("bpf_task_work_schedule_signal", NONE),
+            ("bpf_task_work_schedule_resume", NONE),
         ],
     },
     // Sum of a map's elements.
@@ -216,7 +216,14 @@ pub(super) const SETS: &[Set] = &[
     },
     // Keys and signatures.
     Set {
-        hooks: &[(Hook::Tracing, Version(6, 1))],
+        hooks: &[
+            (Hook::Tracing, Version(6, 1)),
+            (Hook::Tc, Version(6, 18)),
+            (Hook::Xdp, Version(6, 18)),
+            (Hook::StructOps, Version(6, 18)),
+            (Hook::Cgroup, Version(6, 18)),
+            (Hook::Syscall, Version(6, 18)),
+        ],
         filter: Filter::None,
         funcs: &[
             ("bpf_lookup_user_key", F::ACQUIRE.union(F::RET_NULL).union(F::SLEEPABLE)),
