@@ -14,6 +14,26 @@ pub(super) struct Prefix {
     index: Option<(usize, usize)>,
 }
 
+/// A line that was printed with index and opcode.
+pub(super) struct Pasted {
+    /// The index that it shows.
+    index: usize,
+    /// Where its instruction came to stand, and how many words it has.
+    insn: usize,
+    len: usize,
+    at: usize,
+}
+
+/// The bytes in front of an instruction.
+pub(super) struct Bytes {
+    words: Vec<Insn>,
+    at: usize,
+    len: usize,
+}
+
+/// Opcode of calls.
+const CALL: u8 = 0x85;
+
 /// How lines begin that the verifier prints between instructions.
 const LOG: &[&str] = &[
     "mark_precise: frame",
@@ -136,25 +156,52 @@ impl<'a> Text<'a> {
     }
 
     /// The bytes that llvm-objdump prints between index and text: eight or sixteen.
-    pub fn skip_bytes(&mut self, indexed: bool) {
+    pub fn take_bytes(&mut self, indexed: bool) -> Option<Bytes> {
         if !indexed {
-            return;
+            return None;
         }
         self.c.blanks();
-        let is_byte = |b: &[u8]| b.iter().all(u8::is_ascii_hexdigit);
-        let mut bytes = 0;
+        let at = self.c.pos;
+        let mut bytes = Vec::new();
         let mut ahead = self.c.clone();
-        while let Some(pair) = ahead.rest().as_bytes().get(..2).filter(|b| is_byte(b)) {
-            if !ahead.rest().as_bytes().get(pair.len()).is_none_or(|b| b.is_ascii_whitespace()) {
+        while let Some(&[a, b]) = ahead.rest().as_bytes().get(..2) {
+            let (Some(a), Some(b)) = (char::from(a).to_digit(16), char::from(b).to_digit(16)) else { break };
+            if ahead.peek_at(2).is_some_and(|b| !b.is_ascii_whitespace()) {
                 break;
             }
-            bytes += 1;
+            bytes.push((a * 16 + b) as u8);
             ahead.pos += 2;
             ahead.blanks();
         }
-        if bytes == 8 || bytes == 16 {
-            self.c.pos = ahead.pos;
+        if bytes.len() != 8 && bytes.len() != 16 {
+            return None;
         }
+        self.c.pos = ahead.pos;
+        let words = bytes.as_chunks().0.iter().copied().map(Insn::from_bytes_le).collect();
+        Some(Bytes { words, at, len: bytes.len() * 3 - 1 })
+    }
+
+    /// Compares the bytes in front of an instruction with it. What a call calls only they tell.
+    pub fn check_bytes(&mut self, bytes: &Bytes, (insns, fixups): (usize, usize)) -> Parsed {
+        let made = self.out.program.insns.get_mut(insns..).unwrap_or_default();
+        if let ([word @ Insn { opcode: CALL, .. }], [given @ Insn { opcode: CALL, .. }]) =
+            (&mut *made, &bytes.words[..])
+        {
+            *word = *given;
+            self.fixups.truncate(fixups);
+            return Ok(());
+        }
+        // Distances to labels are not known yet.
+        let same = match self.fixups.len() == fixups {
+            true => *made == bytes.words[..],
+            false => made.iter().zip(&bytes.words).all(|(a, b)| (a.opcode, a.regs) == (b.opcode, b.regs)),
+        };
+        if same {
+            return Ok(());
+        }
+        let fail =
+            Fail::new(bytes.at, bytes.len, "these bytes are another instruction than the text behind them");
+        Err(fail.hint("leave the bytes out where the text was changed"))
     }
 
     /// `(b7)`
@@ -173,7 +220,7 @@ impl<'a> Text<'a> {
     }
 
     /// Compares what a pasted line says about itself with what was made of it.
-    pub fn check_prefix(&mut self, prefix: Prefix, (insns, fixups, maps): (usize, usize, usize)) -> Parsed {
+    pub fn check_prefix(&mut self, prefix: Prefix, (insns, fixups): (usize, usize)) -> Parsed {
         let made = self.out.program.insns.get(insns).copied().unwrap_or_default();
         if made.opcode != prefix.opcode && self.here() > insns {
             let message = format!(
@@ -185,26 +232,82 @@ impl<'a> Text<'a> {
             );
         }
         let Some((index, at)) = prefix.index else { return Ok(()) };
-        let base = *self.base.get_or_insert(insns as i64 - index as i64);
-        let place = index as i64 + base;
-        if place == insns as i64 {
-            return Ok(());
-        }
-        // The log of a walk shows what it goes over twice twice.
         let added = self.out.program.insns.get(insns..).unwrap_or_default();
-        let known = usize::try_from(place).ok().and_then(|p| self.out.program.insns.get(p..p + added.len()));
-        let same = |a: &Insn, b: &Insn| a.opcode == b.opcode && a.regs == b.regs;
-        if known.is_some_and(|known| known.iter().zip(added).all(|(a, b)| same(a, b))) && place < insns as i64
-        {
-            self.out.program.insns.truncate(insns);
-            self.fixups.truncate(fixups);
-            self.out.program.map_refs.truncate(maps);
-            return Ok(());
+        if let Some(known) = self.shown.get(&index).and_then(|n| self.pasted.get(*n)) {
+            // The log of a walk shows what it goes over twice twice.
+            let before = self.out.program.insns.get(known.insn..).unwrap_or_default();
+            let same = |(a, b): (&Insn, &Insn)| a.opcode == b.opcode && a.regs == b.regs;
+            if before.iter().zip(added).all(same) {
+                self.out.program.insns.truncate(insns);
+                self.fixups.truncate(fixups);
+                return Ok(());
+            }
+            let message = format!("there was another instruction with the index {index}");
+            let fail = Fail::new(at, index.to_string().len(), message);
+            return Err(fail.hint("leave the indexes out where the text was changed"));
         }
-        let fail = Fail::new(at, index.to_string().len(), {
-            let expected = insns as i64 - base;
-            format!("this instruction has the index {index}, but the next one is {expected}")
+        self.shown.insert(index, self.pasted.len());
+        self.pasted.push(Pasted { index, insn: insns, len: added.len(), at });
+        Ok(())
+    }
+
+    /// Brings the lines of a log into the order of their indexes: the walk goes over what is jumped to last.
+    pub fn order(&mut self) {
+        let rising = |lines: &[Pasted]| lines.is_sorted_by(|a, b| a.index + (b.insn - a.insn) == b.index);
+        if rising(&self.pasted) {
+            return;
+        }
+        let mut lines = std::mem::take(&mut self.pasted);
+        lines.sort_by_key(|line| line.index);
+        let mut gaps = Vec::new();
+        for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
+            if line.index + line.len != next.index {
+                let expected = line.index + line.len;
+                let message = format!(
+                    "this instruction has the index {}, but the one before makes it {expected}",
+                    next.index
+                );
+                let fail = Fail::new(next.at, next.index.to_string().len(), message);
+                gaps.push(fail.hint(
+                    "lines are missing or were added; leave the indexes out where the text was changed",
+                ));
+            }
+        }
+        let pasted: usize = lines.iter().map(|line| line.len).sum();
+        if gaps.is_empty() && pasted != self.here() {
+            let at = lines.first().map_or(0, |line| line.at);
+            let fail =
+                Fail::new(at, 1, "lines that are not in the order of their indexes stand between others");
+            gaps.push(fail.hint("leave the indexes out"));
+        }
+        if !gaps.is_empty() {
+            gaps.into_iter().for_each(|fail| self.fail(fail));
+            return;
+        }
+        let old = std::mem::take(&mut self.out.program.insns);
+        let mut places = vec![0; old.len() + 1];
+        for line in &lines {
+            let words = old.get(line.insn..line.insn + line.len).unwrap_or_default();
+            for (n, word) in words.iter().enumerate() {
+                if let Some(place) = places.get_mut(line.insn + n) {
+                    *place = self.out.program.insns.len();
+                }
+                self.out.program.insns.push(*word);
+            }
+        }
+        if let Some(end) = places.last_mut() {
+            *end = old.len();
+        }
+        let moved = |insn: usize| places.get(insn).copied().unwrap_or(insn);
+        self.fixups.iter_mut().for_each(|fixup| fixup.insn = moved(fixup.insn));
+        self.fixups.sort_by_key(|fixup| fixup.insn);
+        self.labels.values_mut().for_each(|(insn, _)| *insn = moved(*insn));
+        self.numbers.values_mut().for_each(|places| {
+            places.iter_mut().for_each(|insn| *insn = moved(*insn));
+            places.sort_unstable();
         });
-        Err(fail.hint("lines are missing or were added; leave the indexes out where the text was changed"))
+        self.out.funcs.iter_mut().for_each(|func| func.insn = moved(func.insn));
+        self.out.program.lines.iter_mut().for_each(|line| line.insn = moved(line.insn));
+        self.out.program.lines.sort_by_key(|line| line.insn);
     }
 }

@@ -3,7 +3,7 @@
 use super::cursor::{Cursor, in_word, starts_word};
 use super::error::{AsmError, AsmErrors, Fail, Parsed};
 use super::operand::Target;
-use super::paste::Prefix;
+use super::paste::{Pasted, Prefix};
 use super::{AsmOptions, Assembly, near};
 use crate::{LineRecord, SourceLine};
 use std::collections::HashMap;
@@ -50,8 +50,10 @@ pub(super) struct Text<'a> {
     fails: Vec<Fail>,
     /// The opcode in front of the statement that is read.
     pub prefix: Option<Prefix>,
-    /// What is to be added to the indexes of a pasted text to get ours.
-    pub base: Option<i64>,
+    /// Lines that were printed with their indexes.
+    pub pasted: Vec<Pasted>,
+    /// Which of those has an index.
+    pub shown: HashMap<usize, usize>,
     /// Whether each line of instructions makes a record.
     pub auto_lines: bool,
     pub file: String,
@@ -86,7 +88,8 @@ impl<'a> Text<'a> {
             inner: Vec::new(),
             fails: Vec::new(),
             prefix: None,
-            base: None,
+            pasted: Vec::new(),
+            shown: HashMap::new(),
             auto_lines: true,
             file: options.file.clone(),
             source: None,
@@ -112,6 +115,7 @@ impl<'a> Text<'a> {
             self.line_start = self.c.pos;
         }
         if self.fails.len() <= MOST_ERRORS {
+            self.order();
             self.link();
         }
         if self.fails.is_empty() {
@@ -270,13 +274,16 @@ impl<'a> Text<'a> {
                     .hint("labels begin with a letter, or are numbers"));
             }
         }
-        self.skip_bytes(index.is_some());
-        if self.c.at_end() {
+        let bytes = self.take_bytes(index.is_some());
+        if self.c.at_end() && bytes.is_none() {
             return Ok(());
         }
         self.take_prefix(index);
-        let before = (self.here(), self.fixups.len(), self.out.program.map_refs.len());
+        let before = (self.here(), self.fixups.len());
         self.instruction()?;
+        if let Some(bytes) = bytes {
+            self.check_bytes(&bytes, before)?;
+        }
         match self.prefix.take() {
             Some(prefix) => self.check_prefix(prefix, before),
             None => Ok(()),
