@@ -2,7 +2,6 @@
 
 pub(in crate::verifier) mod types;
 
-mod insn;
 mod state;
 
 use std::fmt::{self, Write};

@@ -322,8 +322,10 @@ impl<'a> Env<'a> {
         }
         if self.level2() {
             let (frame, regs, slots) = (bt.frame, RegMask(bt.regs()), SlotMask(bt.slots[bt.frame]));
-            self.say(format_args!("mark_precise: frame{frame}: regs={regs} stack={slots} before {idx}: "));
-            self.print_insn(idx);
+            let (code, text) = (insn.opcode, self.insn_text(idx, insn));
+            self.say(format_args!(
+                "mark_precise: frame{frame}: regs={regs} stack={slots} before {idx}: ({code:02x}) {text}\n"
+            ));
         }
         bt.sync_linked(jump);
         let (class, op) = (insn.opcode & 7, insn.opcode & 0xf0);

@@ -177,7 +177,7 @@ impl<'a> Env<'a> {
     }
 
     fn say_endless(&mut self, id: StateId, insn_idx: usize) {
-        self.print_line(insn_idx);
+        self.print_line_info(insn_idx, format_args!("; "));
         self.say(format_args!("infinite loop detected at insn {insn_idx}\n"));
         let frame = self.cur.curframe();
         self.say(format_args!("cur state:"));
