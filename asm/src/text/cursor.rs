@@ -117,9 +117,12 @@ impl<'a> Cursor<'a> {
         let found = rest.get(..len).unwrap_or("");
         let message = message.into();
         let message = match found {
-            "" if rest.is_empty() => format!("{message} at the end of the line"),
+            "" if rest.is_empty() && message.ends_with("missing") => {
+                format!("{message} at the end of the line")
+            }
             "" => message,
-            _ => format!("{message} before `{found}`"),
+            _ if message.ends_with("missing") => format!("{message} before `{found}`"),
+            _ => format!("{message}: `{found}`"),
         };
         Fail::new(self.pos, len, message)
     }

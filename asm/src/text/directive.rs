@@ -25,6 +25,7 @@ const IGNORED: &[&str] = &[
     "ident",
     "addrsig",
     "addrsig_sym",
+    "loc",
     "weak",
     "hidden",
     "protected",

@@ -7,6 +7,28 @@ use super::{AsmFunc, KfuncCall};
 use crate::opcode::{JA, JMP, JMP32};
 use crate::{Helper, Insn, MapRef, MapUse};
 
+/// Words of the language that begin the right side of an assignment.
+const VALUES: &[&str] = &[
+    "be16",
+    "be32",
+    "be64",
+    "le16",
+    "le32",
+    "le64",
+    "bswap16",
+    "bswap32",
+    "bswap64",
+    "call",
+    "addr_space_cast",
+    "load_acquire",
+    "atomic_fetch_add",
+    "atomic64_fetch_add",
+    "atomic_xchg",
+    "atomic64_xchg",
+    "atomic_cmpxchg",
+    "atomic64_cmpxchg",
+];
+
 impl<'a> Text<'a> {
     /// Fills in everything that was left open.
     pub fn link(&mut self) {
@@ -173,12 +195,10 @@ impl<'a> Text<'a> {
             self.patch(fixup, |word| *word = Insn::new(word.opcode, word.dst().number(), 4, 0, imm));
             return Ok(());
         }
-        let known = self
-            .maps
-            .keys()
-            .copied()
-            .chain(self.labels.keys().copied())
-            .chain(self.constants.keys().copied());
+        let mut known: Vec<&str> = self.maps.keys().copied().collect();
+        known.extend(self.labels.keys());
+        known.extend(self.constants.keys());
+        known.extend(VALUES);
         let near = self.near(name, known);
         let fail = Fail::new(fixup.at, fixup.len, format!("no map, data or function `{name}`"));
         Err(match near {

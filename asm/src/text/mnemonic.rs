@@ -254,13 +254,13 @@ impl<'a> Text<'a> {
         let start = at;
         match op {
             Op::Alu(op, width) => {
-                let dst = self.c.whole()?;
+                let dst = self.of_width(width)?;
                 self.comma()?;
                 let src = self.operand(width)?;
                 self.emit(Instruction::Alu { op, width, dst, src })?;
             }
             Op::Neg(width) => {
-                let dst = self.c.whole()?;
+                let dst = self.of_width(width)?;
                 self.emit(Instruction::Neg { width, dst })?;
             }
             Op::Swap(order, size) => {
@@ -347,7 +347,7 @@ impl<'a> Text<'a> {
                 self.emit_with(Instruction::JumpLong { off: 0 }, Want::Long(target), at)?;
             }
             Op::Jump(cond, width) => {
-                let dst = self.c.whole()?;
+                let dst = self.of_width(width)?;
                 self.comma()?;
                 let src = self.operand(width)?;
                 self.comma()?;
@@ -370,18 +370,23 @@ impl<'a> Text<'a> {
         Ok(true)
     }
 
-    /// A register or an immediate.
-    fn operand(&mut self, op_width: Width) -> Parsed<Operand> {
+    /// A register. The width is in the mnemonic; `w` registers are taken where they agree with it.
+    fn of_width(&mut self, op_width: Width) -> Parsed<Reg> {
         self.c.blanks();
         let at = self.c.pos;
-        if let Some(src) = self.c.maybe_register() {
-            // The width is in the mnemonic; w registers are taken where they agree with it.
-            if src.half && width(src) != op_width {
-                let number = src.reg.number();
-                let fail = Fail::new(at, self.c.pos - at, format!("w{number} is half a register"));
-                return Err(fail.hint(format!("write r{number}, or end the mnemonic with 32")));
-            }
-            return Ok(Operand::Reg(src.reg));
+        let named = self.c.register()?;
+        if named.half && width(named) != op_width {
+            let number = named.reg.number();
+            let fail = Fail::new(at, self.c.pos - at, format!("w{number} is half a register"));
+            return Err(fail.hint(format!("write r{number}, or end the mnemonic with 32")));
+        }
+        Ok(named.reg)
+    }
+
+    /// A register or an immediate.
+    fn operand(&mut self, op_width: Width) -> Parsed<Operand> {
+        if self.c.clone().maybe_register().is_some() {
+            return Ok(Operand::Reg(self.of_width(op_width)?));
         }
         let number = self.number()?;
         Ok(Operand::Imm(if op_width == Width::W32 { number.bits()? } else { number.signed()? }))

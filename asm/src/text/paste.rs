@@ -96,7 +96,10 @@ impl<'a> Text<'a> {
         let end = |c: &mut Cursor<'_>| c.at_end();
         let after = |c: &Cursor<'_>| c.text.get(c.pos..c.end).unwrap_or("").trim_start().bytes().next();
         if ahead.register_of(word).is_some() || ahead.peek() == Some(b'%') {
-            return after(&ahead).is_some_and(|b| b"=+-*/%&|^<>s".contains(&b));
+            ahead.maybe_register();
+            ahead.blanks();
+            let signs = ahead.rest().bytes().take_while(|b| b"=+-*/%&|^<>s".contains(b));
+            return signs.into_iter().any(|b| b == b'=');
         }
         let rest = self.c.rest();
         if rest.starts_with("*(") {
@@ -153,6 +156,26 @@ impl<'a> Text<'a> {
                 typo && (end(&mut ahead) || ahead.maybe_register().is_some())
             }
         }
+    }
+
+    /// A comment with instructions behind it is a mistake that would drop them.
+    pub fn check_comment(&mut self) {
+        let at = self.c.pos;
+        while let Some(len) = self.c.rest().find(';') {
+            self.c.pos += len + 1;
+            self.c.blanks();
+            if self.statement_ahead() {
+                self.c.pos = at;
+                let (_, word) = self.c.word_ahead();
+                let fail = match word {
+                    "" => self.c.unexpected("this is no instruction"),
+                    word => Fail::new(at, word.len(), format!("no instruction `{word}`")),
+                };
+                self.fail(fail.hint("or, if this is a comment, begin it with //"));
+                return;
+            }
+        }
+        self.c.pos = at;
     }
 
     /// The bytes that llvm-objdump prints between index and text: eight or sixteen.

@@ -204,14 +204,17 @@ impl<'a> Text<'a> {
                 Some(b'/') if self.c.peek_at(1) == Some(b'/') => break,
                 Some(b';') => {
                     self.c.pos += 1;
-                    if !self.blanks() || !self.statement_ahead() {
+                    if !self.blanks() {
+                        break;
+                    }
+                    if !self.statement_ahead() {
+                        self.check_comment();
                         break;
                     }
                 }
                 _ => {
                     let fail = self.c.unexpected("this does not belong to the instruction");
-                    let message = fail.message.replace(" before `", ": `");
-                    self.fail(Fail { message, ..fail });
+                    self.fail(fail);
                     let rest = self.c.rest();
                     self.c.pos += rest.find(';').unwrap_or(rest.len());
                 }
