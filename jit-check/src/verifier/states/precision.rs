@@ -4,7 +4,7 @@ use super::liveness::node_mut;
 use super::masks::{Backtrack, MOST_FRAMES, RegMask, SlotMask, bits};
 use super::{
     ALU, ALU64, CALL, END, EXIT, JMP, JMP32, JUMP_DST_IS_STACK, JUMP_SRC_IS_STACK, JUMP_STACK_ACCESS, LD,
-    LDX, LinkedRegs, MODE_ABS, MODE_ATOMIC, MODE_IMM, MODE_IND, MOV, NEG, PSEUDO_CALL, ST, STX,
+    LDX, MODE_ABS, MODE_ATOMIC, MODE_IMM, MODE_IND, MOV, NEG, PSEUDO_CALL, ST, STX,
 };
 use crate::verifier::env::{EFAULT, Env, Reject, Res, reject};
 use crate::verifier::reg::{Base, Live};
