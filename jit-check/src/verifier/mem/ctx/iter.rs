@@ -41,7 +41,7 @@ pub(crate) const ARGS: &[IterArg] = &[
     object("ksym", 8, MAYBE, "kallsym_iter"),
     object("tcp", 8, TRUSTED, "sock_common"),
     object("udp", 8, TRUSTED, "udp_sock"),
-    object("unix", 8, TRUSTED, "unix_sock"),
+    object("unix", 8, MAYBE, "unix_sock"),
     object("netlink", 8, MAYBE, "netlink_sock"),
     object("ipv6_route", 8, MAYBE, "fib6_info"),
     buffer("sockmap", 16, MAYBE.union(Flags::RDONLY)),
@@ -49,5 +49,5 @@ pub(crate) const ARGS: &[IterArg] = &[
     object("bpf_sk_storage_map", 16, MAYBE, "sock"),
     buffer("bpf_sk_storage_map", 24, MAYBE),
     object("kmem_cache", 8, TRUSTED, "kmem_cache"),
-    object("dmabuf", 8, TRUSTED, "dma_buf"),
+    object("dmabuf", 8, MAYBE, "dma_buf"),
 ];

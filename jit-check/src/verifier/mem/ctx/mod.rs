@@ -125,7 +125,8 @@ impl Env<'_> {
             }
             ProgType::Tracepoint => {
                 let end = if asked.version >= Version(5, 16) { 8192 } else { 2048 };
-                let fits = aligned.is_some_and(|at| (8..end).contains(&at));
+                // Negative offsets pass the kernel's test for the hidden first word: it compares without sign.
+                let fits = off % size as i32 == 0 && off < end && !(0..8).contains(&off);
                 (fits && !write).then_some(CtxValue::NUMBER)
             }
             ProgType::RawTracepoint | ProgType::RawTracepointWritable => {

@@ -1,5 +1,7 @@
 //! Arguments of tracepoints that may be NULL or hold an error number, though their type does not say so.
 
+use crate::kernel::Version;
+
 /// What an argument may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Odd {
@@ -12,7 +14,6 @@ pub(crate) enum Odd {
 /// Tracepoint, argument from 0, and what it may hold. Since Linux 6.13 (and stable 6.12).
 const ARGS: &[(&str, u32, Odd)] = &[
     ("sched_pi_setprio", 1, Odd::Null),
-    ("sched_process_wait", 0, Odd::Null),
     ("sched_stick_numa", 2, Odd::Null),
     ("sched_swap_numa", 2, Odd::Null),
     ("afs_make_fs_call", 1, Odd::Null),
@@ -63,8 +64,6 @@ const ARGS: &[(&str, u32, Odd)] = &[
     ("qdisc_dequeue", 3, Odd::Null),
     ("rxrpc_recvdata", 0, Odd::Null),
     ("rxrpc_resend", 1, Odd::Null),
-    ("signal_generate", 1, Odd::Error),
-    ("signal_deliver", 1, Odd::Error),
     ("kfree_skb", 3, Odd::Null),
     ("xs_stream_read_data", 0, Odd::Null),
     ("xprt_reserve_cong", 1, Odd::Null),
@@ -80,15 +79,62 @@ const ARGS: &[(&str, u32, Odd)] = &[
     ("mr_integ_alloc", 3, Odd::Error),
 ];
 
+/// More that newer kernels know of.
+const NEWER: &[(&str, u32, Odd)] = &[
+    ("hugetlbfs_alloc_inode", 1, Odd::Null),
+    ("xfs_inodegc_flush", 0, Odd::Null),
+    ("xfs_inodegc_push", 0, Odd::Null),
+    ("xfs_inodegc_start", 0, Odd::Null),
+    ("xfs_inodegc_stop", 0, Odd::Null),
+    ("xfs_inodegc_queue", 0, Odd::Null),
+    ("xfs_inodegc_throttle", 0, Odd::Null),
+    ("xfs_fs_sync_fs", 0, Odd::Null),
+    ("xfs_blockgc_start", 0, Odd::Null),
+    ("xfs_blockgc_stop", 0, Odd::Null),
+    ("xfs_blockgc_worker", 0, Odd::Null),
+    ("xfs_blockgc_flush_all", 0, Odd::Null),
+    ("xfs_defer_create_intent", 0, Odd::Null),
+    ("xfs_defer_cancel_list", 0, Odd::Null),
+    ("xfs_defer_pending_finish", 0, Odd::Null),
+    ("xfs_defer_pending_abort", 0, Odd::Null),
+    ("xfs_defer_relog_intent", 0, Odd::Null),
+    ("xfs_defer_isolate_paused", 0, Odd::Null),
+    ("xfs_defer_item_pause", 0, Odd::Null),
+    ("xfs_defer_item_unpause", 0, Odd::Null),
+    ("xfs_defer_add_item", 0, Odd::Null),
+    ("xfs_defer_cancel_item", 0, Odd::Null),
+    ("xfs_defer_finish_item", 0, Odd::Null),
+    ("xfs_map_blocks_found", 4, Odd::Null),
+    ("xfs_map_blocks_alloc", 4, Odd::Null),
+    ("xfs_btree_updkeys", 2, Odd::Null),
+    ("xfs_btree_overlapped_query_range", 2, Odd::Null),
+    ("xfs_ioc_free_eofblocks", 1, Odd::Null),
+    ("xfs_blockgc_free_space", 1, Odd::Null),
+    ("tcp_sendmsg_locked", 2, Odd::Null),
+];
+
+/// More that kernels of 2026 know of: stable 6.12, and 7.0.
+const LATEST: &[(&str, u32, Odd)] = &[
+    ("sched_process_wait", 0, Odd::Null),
+    ("signal_generate", 1, Odd::Error),
+    ("signal_deliver", 1, Odd::Error),
+];
+
 /// Tracepoints of modules all of whose pointers are known to be there: their other arguments are not taken as NULL.
 const SOUND: &[&str] = &["bpf_testmod_test_read"];
 
+fn lists(version: Version) -> impl Iterator<Item = &'static (&'static str, u32, Odd)> {
+    let newer: &[_] = if version >= Version(6, 13) { NEWER } else { &[] };
+    let latest: &[_] = if version == Version(6, 12) || version >= Version(7, 0) { LATEST } else { &[] };
+    ARGS.iter().chain(newer).chain(latest)
+}
+
 /// What the argument may hold.
-pub(crate) fn odd(tracepoint: &str, arg: u32) -> Option<Odd> {
-    ARGS.iter().find(|(name, at, _)| *name == tracepoint && *at == arg).map(|(_, _, odd)| *odd)
+pub(crate) fn odd(version: Version, tracepoint: &str, arg: u32) -> Option<Odd> {
+    lists(version).find(|(name, at, _)| *name == tracepoint && *at == arg).map(|(_, _, odd)| *odd)
 }
 
 /// Whether anything is known of the tracepoint's arguments.
-pub(crate) fn is_known(tracepoint: &str) -> bool {
-    SOUND.contains(&tracepoint) || ARGS.iter().any(|(name, _, _)| *name == tracepoint)
+pub(crate) fn is_known(version: Version, tracepoint: &str) -> bool {
+    SOUND.contains(&tracepoint) || lists(version).any(|(name, _, _)| *name == tracepoint)
 }

@@ -23,7 +23,10 @@ fn tables() -> Vec<&'static Table> {
 
 /// Fields whose table row is a part of the struct's member, or that older kernels have wider.
 fn is_part(field: &Field) -> bool {
-    matches!(field.name, "" | "sample" | "replylong" | "bytes_received" | "bytes_acked" | "dst_port" | "remote_port")
+    matches!(
+        field.name,
+        "" | "sample" | "replylong" | "bytes_received" | "bytes_acked" | "dst_port" | "remote_port"
+    )
 }
 
 #[test]
@@ -52,7 +55,8 @@ fn no_field_of_the_uapi_is_forgotten() {
         for table in tables() {
             // Views of a part of a struct have rows for that part only.
             let whole = tables().into_iter().filter(|other| other.name == table.name);
-            let names: Vec<&str> = whole.flat_map(|table| table.fields.iter().map(|field| field.name)).collect();
+            let names: Vec<&str> =
+                whole.flat_map(|table| table.fields.iter().map(|field| field.name)).collect();
             let members = btf.find(table.name, Kind::Struct).and_then(|id| btf.type_by_id(id));
             for member in members.into_iter().flat_map(|ty| ty.members()).filter(|m| !m.name.is_empty()) {
                 assert!(names.contains(&member.name), "{}.{} has no row", table.name, member.name);

@@ -138,7 +138,8 @@ impl Env<'_> {
             param?.type_id
         };
         let (_, ty) = btf.resolve(type_id)?;
-        if is_small_int(&ty) || matches!(ty.kind(), Kind::Enum | Kind::Enum64) || ty.kind() == Kind::Struct {
+        let by_value = ty.kind() == Kind::Struct || ty.kind() == Kind::Union && self.since(6, 18);
+        if is_small_int(&ty) || matches!(ty.kind(), Kind::Enum | Kind::Enum64) || by_value {
             return Some(CtxValue { is_retval, ..CtxValue::NUMBER });
         }
         if ty.kind() != Kind::Ptr {
@@ -160,7 +161,9 @@ impl Env<'_> {
             return Some(value);
         }
         let target = ty.type_id().unwrap_or(TypeId(0));
-        if target.0 == 0 || btf.resolve(target)?.1.kind() == Kind::Int {
+        let (pointee, ty) = btf.resolve(target)?;
+        let is_void = target.0 == 0 || pointee.0 == 0 && self.since(6, 16);
+        if is_void || ty.kind() == Kind::Int {
             return Some(CtxValue::NUMBER);
         }
         if listed.is_some() {
@@ -183,10 +186,10 @@ impl Env<'_> {
         }
         let mut is_error = false;
         if self.program.expected_attach_type == Some(AttachType::TraceRawTp) && self.since(6, 12) {
-            match null_args::odd(name, arg) {
+            match null_args::odd(self.kernel.version, name, arg) {
                 Some(Odd::Null) => flags |= Flags::MAYBE_NULL,
                 Some(Odd::Error) => is_error = true,
-                None if attach.btf != BtfIdx::KERNEL && !null_args::is_known(name) => {
+                None if attach.btf != BtfIdx::KERNEL && !null_args::is_known(self.kernel.version, name) => {
                     flags |= Flags::MAYBE_NULL;
                 }
                 None => {}
