@@ -62,6 +62,11 @@ pub enum BadProgram {
     },
     /// The object was not relocated before.
     NotRelocated,
+    /// What it attaches to is not there.
+    NoTarget {
+        /// What was looked for, and where.
+        what: String,
+    },
 }
 
 impl fmt::Display for BadProgram {
@@ -73,6 +78,7 @@ impl fmt::Display for BadProgram {
             BadProgram::NotRelocated => {
                 write!(f, "the object is not relocated: call Object::relocate before")
             }
+            BadProgram::NoTarget { what } => write!(f, "there is nothing to attach to: {what}"),
         }
     }
 }

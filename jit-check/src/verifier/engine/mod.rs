@@ -217,10 +217,11 @@ impl<'a> Env<'a> {
         if self.options.log_level & 4 != 0 {
             let depths: Vec<_> = self.stats.stack_depth.iter().map(u32::to_string).collect();
             // The time is the kernel's own; here it would only make logs differ.
-            self.log.write_always(format_args!("verification time 0 usec\nstack depth {}\n", depths.join("+")));
+            self.log.write(format_args!("verification time 0 usec\n"));
+            self.log.write(format_args!("stack depth {}\n", depths.join("+")));
         }
         let Statistics { insns, max_states_per_insn, total_states, peak_states, mark_read, .. } = self.stats;
-        self.log.write_always(format_args!(
+        self.log.write(format_args!(
             "processed {insns} insns (limit 1000000) max_states_per_insn {max_states_per_insn} total_states \
              {total_states} peak_states {peak_states} mark_read {mark_read}\n"
         ));

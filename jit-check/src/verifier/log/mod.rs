@@ -9,20 +9,17 @@ use std::fmt::{self, Write};
 /// The growing log. As in the kernel, text of a path that ended well is taken back at level 1.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// 0 writes nothing.
+    /// 0 keeps the last line only.
     pub level: u32,
     pub text: String,
 }
 
 impl Log {
     pub fn write(&mut self, text: fmt::Arguments<'_>) {
-        if self.level != 0 {
-            let _ = self.text.write_fmt(text);
+        if self.level == 0 && self.text.ends_with('\n') {
+            // Nobody reads it; the last line says why a program is refused.
+            self.text.clear();
         }
-    }
-
-    /// Writes what every log has, at whatever level.
-    pub fn write_always(&mut self, text: fmt::Arguments<'_>) {
         let _ = self.text.write_fmt(text);
     }
 
