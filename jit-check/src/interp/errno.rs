@@ -2,7 +2,6 @@
 
 pub(super) const EPERM: i64 = -1;
 pub(super) const ENOENT: i64 = -2;
-pub(super) const EINTR: i64 = -4;
 pub(super) const E2BIG: i64 = -7;
 pub(super) const EAGAIN: i64 = -11;
 pub(super) const ENOMEM: i64 = -12;
@@ -12,5 +11,4 @@ pub(super) const EEXIST: i64 = -17;
 pub(super) const EINVAL: i64 = -22;
 pub(super) const ENOSPC: i64 = -28;
 pub(super) const ERANGE: i64 = -34;
-pub(super) const ENODATA: i64 = -61;
 pub(super) const EOPNOTSUPP: i64 = -95;

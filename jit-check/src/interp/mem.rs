@@ -41,7 +41,6 @@ pub(super) enum Kind {
     Stack,
     Ctx,
     Packet,
-    Meta,
     /// Address of a map; the tag is its index.
     Map,
     /// Value of a map; the tag is the map's index.
@@ -203,16 +202,17 @@ impl Memory {
         self.resting.push_back(id);
     }
 
-    /// Whether a region is there and was not given back.
-    pub fn is_live(&self, id: u32) -> bool {
-        self.info.get(id as usize).is_some_and(|i| !i.freed && i.kind != Kind::Nothing)
+    /// Whether a region was given back. Calls make stack frames usable without a word to `info`.
+    fn is_gone(&self, id: usize) -> bool {
+        let freed = self.info.get(id).is_none_or(|info| info.freed);
+        freed && self.regions.get(id).is_none_or(|region| region.readable == 0)
     }
 
     /// What region an address is in, with the offset in it.
     pub fn locate(&self, addr: u64) -> Option<(u32, Kind, u32, u32)> {
         let id = region_of(addr);
         let info = self.info.get(id)?;
-        (!info.freed).then_some((id as u32, info.kind, info.tag, addr as u32))
+        (!self.is_gone(id)).then_some((id as u32, info.kind, info.tag, addr as u32))
     }
 
     /// The whole of a region, freed or not.
@@ -237,15 +237,6 @@ impl Memory {
     pub fn watch(&mut self, id: u32) {
         if let Some(region) = self.regions.get_mut(id as usize) {
             (region.readable, region.writable) = (0, 0);
-        }
-    }
-
-    /// Makes a region as long as this, at most what it was made with.
-    pub fn set_len(&mut self, id: u32, len: u32) {
-        if let (Some(region), Some(info)) = (self.regions.get_mut(id as usize), self.info.get(id as usize)) {
-            let len = len.min(region.len);
-            region.readable = len;
-            region.writable = if info.read_only { 0 } else { len };
         }
     }
 
@@ -277,6 +268,7 @@ impl Memory {
         }
         let id = region_of(addr);
         if let (Some(region), Some(info)) = (self.regions.get(id), self.info.get(id))
+            && self.strict()
             && info.kind == Kind::Stack
             && !info.freed
             && u64::from(addr as u32) + size <= u64::from(region.len)
@@ -336,7 +328,7 @@ impl Memory {
             what: name(info.kind, info.tag),
             offset,
             len: region.len,
-            freed: info.freed,
+            freed: self.is_gone(id),
             read_only: info.read_only,
         })
     }

@@ -8,8 +8,8 @@ pub(super) struct Op {
     pub code: Code,
     pub dst: u8,
     pub src: u8,
-    /// A third register, of fused pairs.
-    pub reg: u8,
+    /// Bytes of a packet load.
+    pub width: u8,
     /// Bytes from the base, or slots from the next instruction.
     pub off: i32,
     /// Immediate, extended as the operation wants it.
@@ -18,7 +18,7 @@ pub(super) struct Op {
 
 impl Op {
     pub const fn new(code: Code) -> Op {
-        Op { code, dst: 0, src: 0, reg: 0, off: 0, imm: 0 }
+        Op { code, dst: 0, src: 0, width: 0, off: 0, imm: 0 }
     }
 }
 
@@ -52,9 +52,4 @@ codes! {
     MayGoto CallLocal Exit
     // Outside of the fast loop.
     Atomic32 Atomic64 Helper Kfunc LoadAbs LoadInd ToUserSpace Bad
-    // Fused pairs: the second instruction's slot still holds it, for those who jump there.
-    AddINe64I AddINe64R AddILt64I AddILt64R MovRAddI
-    AddRXorI XorIMulI MulIRshI RshIAddR AndIAddI
-    Load64AddR Load64Load64 Store64RLoad64 Store64RStore64R AddILoad64 AddRStore64R
-    AddRAddR AndIAddR LshIAddR AddRLoad8 AddRLoad64
 }

@@ -95,7 +95,7 @@ impl Context<'_> {
             self.stray.push((self.slot, names.trap(TrapKind::BadJump { target })));
             (self.count + self.stray.len()) as i32 - self.slot as i32 - 1
         });
-        Op { code, dst, src, reg: 0, off, imm }
+        Op { code, dst, src, width: 0, off, imm }
     }
 
     fn op(&mut self, insn: Instruction, names: &mut dyn Names) -> Op {
@@ -187,7 +187,7 @@ impl Context<'_> {
                     (Size::DW, Operand::Imm(_)) => Code::Store64I,
                 };
                 let (src, imm) = parts(src);
-                Op { code, dst: dst.number(), src, reg: 0, off: off.into(), imm: i64::from(imm) as u64 }
+                Op { code, dst: dst.number(), src, width: 0, off: off.into(), imm: i64::from(imm) as u64 }
             }
             Instruction::StoreRelease { size, dst, off, src } => {
                 let code = match size {
@@ -212,16 +212,16 @@ impl Context<'_> {
                     AtomicOp::Xchg => 8,
                     AtomicOp::CmpXchg => 9,
                 };
-                Op { code, dst: dst.number(), src: src.number(), reg: 0, off: off.into(), imm: op }
+                Op { code, dst: dst.number(), src: src.number(), width: 0, off: off.into(), imm: op }
             }
             Instruction::LoadAbs { size, imm } => Op {
-                reg: size.bytes() as u8,
+                width: size.bytes() as u8,
                 imm: i64::from(imm) as u64,
                 ..Op::new(Code::LoadAbs)
             },
             Instruction::LoadInd { size, src, imm } => Op {
                 src: src.number(),
-                reg: size.bytes() as u8,
+                width: size.bytes() as u8,
                 imm: i64::from(imm) as u64,
                 ..Op::new(Code::LoadInd)
             },
@@ -329,7 +329,7 @@ fn alu(op: AluOp, width: Width, dst: Reg, src: Operand) -> Op {
     let (src, imm) = parts(src);
     // A 32-bit move of an immediate leaves the upper half zero.
     let imm = if width == Width::W64 { i64::from(imm) as u64 } else { u64::from(imm as u32) };
-    Op { code, dst: dst.number(), src, reg: 0, off: 0, imm }
+    Op { code, dst: dst.number(), src, width: 0, off: 0, imm }
 }
 
 fn condition(cond: Cond, width: Width, register: bool) -> Code {

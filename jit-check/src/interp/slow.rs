@@ -149,7 +149,7 @@ impl Machine {
             Kind::Nothing => "nothing".to_owned(),
             Kind::Stack => format!("stack of frame {tag}"),
             Kind::Ctx => "context".to_owned(),
-            Kind::Packet | Kind::Meta => "packet".to_owned(),
+            Kind::Packet => "packet".to_owned(),
             Kind::Map => map("address of"),
             Kind::Value => map("value of"),
             Kind::Record => map("record of"),
@@ -277,7 +277,7 @@ impl Machine {
             off = i64::from((off as i32).wrapping_add(self.cpu.regs[(op.src & 15) as usize] as i32));
         }
         let packet = self.context.packet_bytes(&self.mem);
-        let size = usize::from(op.reg);
+        let size = usize::from(op.width);
         let found = if off >= 0 {
             usize::try_from(off).ok().and_then(|at| packet.get(at..at.checked_add(size)?)).map(<[u8]>::to_vec)
         } else if off >= NET_OFF {

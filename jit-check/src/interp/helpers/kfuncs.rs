@@ -116,7 +116,7 @@ pub(in crate::interp) fn by_name(name: &str) -> Option<KfuncFn> {
             if flags != 0 {
                 return value(EINVAL);
             }
-            m.async_init(wq, map, true)
+            m.async_init(wq, map)
         },
         "bpf_wq_set_callback_impl" => |m, [wq, callback, ..]| {
             m.timer_set_callback("bpf_wq_set_callback_impl", wq, callback)

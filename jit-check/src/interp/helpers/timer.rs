@@ -5,7 +5,7 @@ use super::super::machine::Machine;
 use super::super::mem::{Kind, address};
 use super::{Done, bad_argument, value};
 
-/// A timer (or work queue) in a map's value.
+/// A timer in a map's value, or a work queue, whose callback has the same arguments.
 #[derive(Clone, Debug)]
 pub(in crate::interp) struct Timer {
     /// Address of the `struct bpf_timer`.
@@ -13,8 +13,6 @@ pub(in crate::interp) struct Timer {
     map: usize,
     callback: Option<usize>,
     due: Option<u64>,
-    /// Whether it is a `struct bpf_wq`, whose callback has other arguments.
-    pub work: bool,
 }
 
 /// The timer that is due first: its callback and arguments. It is not due any more then.
@@ -72,14 +70,14 @@ impl Machine {
         if !matches!(flags, 0 | 1 | 7) {
             return value(EINVAL);
         }
-        self.async_init(at, map, false)
+        self.async_init(at, map)
     }
 
-    pub(super) fn async_init(&mut self, at: u64, map: usize, work: bool) -> Done {
+    pub(super) fn async_init(&mut self, at: u64, map: usize) -> Done {
         if self.timer_at(at).is_some() {
             return value(EBUSY);
         }
-        self.timers.push(Timer { at, map, callback: None, due: None, work });
+        self.timers.push(Timer { at, map, callback: None, due: None });
         value(0)
     }
 

@@ -79,7 +79,6 @@ pub(super) struct Map {
     pub key_size: u32,
     pub value_size: u32,
     pub max_entries: u32,
-    pub flags: MapFlags,
     pub read_only: bool,
     /// Region whose address is the map's.
     pub handle: u32,
@@ -153,7 +152,6 @@ impl Map {
             key_size: keys,
             value_size: values,
             max_entries: most,
-            flags: spec.flags,
             read_only,
             handle,
             body,

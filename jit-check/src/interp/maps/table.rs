@@ -114,10 +114,6 @@ impl Table {
         self.slots.iter().enumerate().skip(slot).find_map(|(n, e)| Some((n, e.as_ref()?)))
     }
 
-    pub fn slot(&self, key: &[u8]) -> Option<usize> {
-        self.index.get(key).map(|&slot| slot as usize)
-    }
-
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.slots.iter().flatten()
     }
