@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod generate;
+pub mod interp;
+pub mod jit;
 pub mod kernel;
+pub mod live;
 mod prepare;
 mod program;
 mod tables;
