@@ -248,6 +248,11 @@ impl<'a> Env<'a> {
         }
         let spec = meta.map.map(|(map, inner, _)| self.map_spec(map, inner));
         let Some(spec) = spec.filter(|spec| spec.map_type == MapType::ProgArray) else {
+            if self.since(6, 16) {
+                // These words end without a line's end.
+                self.say(format_args!("expected prog array map for tail call"));
+                return Err(Reject(EINVAL));
+            }
             reject!(self, EINVAL, "kernel subsystem misconfigured verifier");
         };
         let index = *self.reg(3);

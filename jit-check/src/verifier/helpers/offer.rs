@@ -97,8 +97,9 @@ impl Env<'_> {
         }
         let variants = PROTOS.get(helper.0 as usize)?;
         let wanted = self.helper_variant(helper);
-        let proto = variants.iter().find(|proto| proto.variant == wanted);
-        proto.or(variants.first()).copied()
+        let version = self.kernel.version;
+        let mut known = variants.iter().filter(|proto| proto.since.is_none_or(|since| since <= version));
+        known.clone().find(|proto| proto.variant == wanted).or(known.next()).copied()
     }
 
     /// Whether a call is put inline in a way that keeps r1 to r5 (`bpf_fastcall`). Since Linux 6.12.

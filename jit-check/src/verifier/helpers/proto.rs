@@ -1,14 +1,17 @@
 //! Prototypes of the helpers, read from the tables in `protos/`.
 //!
-//! A line is a helper: `name[/variant] [properties] (arguments) -> result`. Most helpers have one prototype; where
-//! program types are given different ones, each has its line and [`variant_for`](super::Env::helper_proto) chooses.
+//! A line is a helper: `name[/variant][@since] [properties] (arguments) -> result`. Most helpers have one prototype;
+//! where program types are given different ones, each has its line and a name. A prototype that changed has a line for
+//! each kernel that changed it; what a kernel has is the newest that is not newer than it.
 //!
 //! An argument is a kind (`mem`, `map`, `btf=task_struct` ...), a size in brackets where the helper itself fixes it, `?`
 //! where NULL will do, and after a colon what is done with it: `r` only read, `w` written, `u` need not be initialised,
 //! `a` aligned, `release` given back, `local` or `ringbuf` for the kind of a dynptr.
 
+use crate::kernel::Version;
 use crate::verifier::reg::Flags;
 use asm::Helper;
+use std::cmp::Reverse;
 use std::sync::LazyLock;
 
 /// What an argument must be.
@@ -93,6 +96,8 @@ pub(crate) struct Arg {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Proto {
     pub helper: Helper,
+    /// The first kernel that has it so; `None` for the oldest.
+    pub since: Option<Version>,
     /// Which of several it is; empty for the usual one.
     pub variant: &'static str,
     pub gpl_only: bool,
@@ -107,7 +112,7 @@ pub(crate) struct Proto {
     pub ret_flags: Flags,
 }
 
-/// All prototypes by the helper's id; the usual one first.
+/// All prototypes by the helper's id; the usual one first, of each the newest first.
 pub(crate) static PROTOS: LazyLock<Vec<Vec<Proto>>> = LazyLock::new(|| {
     let mut all = vec![Vec::new(); Helper::all().count()];
     for line in TABLES.iter().flat_map(|table| table.lines()).filter(|line| !line.starts_with('#')) {
@@ -117,7 +122,7 @@ pub(crate) static PROTOS: LazyLock<Vec<Vec<Proto>>> = LazyLock::new(|| {
         }
     }
     for variants in &mut all {
-        variants.sort_by_key(|proto| proto.variant);
+        variants.sort_by_key(|proto| (proto.variant, Reverse(proto.since)));
     }
     all
 });
@@ -130,10 +135,15 @@ fn parse(line: &'static str) -> Option<Proto> {
     let (args, ret) = rest.split_once(") -> ")?;
     let mut head = head.split_whitespace();
     let name = head.next()?;
+    let (name, since) = match name.split_once('@') {
+        Some((name, since)) => (name, Some(since.parse().ok()?)),
+        None => (name, None),
+    };
     let (name, variant) = name.split_once('/').unwrap_or((name, ""));
     let (ret, ret_flags) = parse_ret(ret)?;
     let mut proto = Proto {
         helper: Helper::by_name(name)?,
+        since,
         variant,
         gpl_only: false,
         pkt_access: false,
@@ -258,7 +268,8 @@ mod tests {
         }
         for helper in Helper::all().skip(1) {
             let variants = &PROTOS[helper.0 as usize];
-            let usual = variants.iter().filter(|proto| proto.variant.is_empty()).count();
+            let is_usual = |proto: &&Proto| proto.variant.is_empty() && proto.since.is_none();
+            let usual = variants.iter().filter(is_usual).count();
             assert_eq!(usual, 1, "{helper:?}");
         }
         assert!(PROTOS[0].is_empty());
