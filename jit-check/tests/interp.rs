@@ -2,8 +2,8 @@
 
 use asm::{AtomicOp, Builder, Helper, Insn, R0, R1, R2, R3, R4, R5, R6, R10, Size, Swap, Width};
 use bpf_sys::prog::ProgType;
-use jit_check::Program;
-use jit_check::interp::{Error, Flow, Hook, Input, Machine, Options, State, Stop, TrapKind};
+use tracewell_jit_check::Program;
+use tracewell_jit_check::interp::{Error, Flow, Hook, Input, Machine, Options, State, Stop, TrapKind};
 
 fn program(build: impl FnOnce(&mut Builder)) -> Program {
     let mut b = Builder::new();

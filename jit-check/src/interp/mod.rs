@@ -13,6 +13,7 @@
 //! ```
 //! use asm::{Builder, Helper, MapRef, Size, R0, R1, R2, R10};
 //! use bpf_sys::prog::ProgType;
+//! # use tracewell_jit_check as jit_check;
 //! use jit_check::Program;
 //! use jit_check::interp::{Input, Machine, Options};
 //!
