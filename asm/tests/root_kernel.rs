@@ -83,6 +83,45 @@ fn root_text_equals_the_verifier_log() {
     }
 }
 
+/// The whole log of a program, pasted into the assembler, is the program again (but for addresses).
+#[test]
+fn root_logs_are_read_back() {
+    const TEST: &str = "root_logs_are_read_back";
+    let Some(data) = vmlinux(TEST) else { return };
+    let btf = Btf::parse(&data).expect("the kernel's BTF is valid");
+    let Some(loaded) = load_all(TEST, &btf) else { return };
+    for Loaded { name, program, log, .. } in loaded {
+        if MISREAD.iter().any(|(misread, until)| *misread == name && release() < *until) {
+            continue;
+        }
+        let read = assemble(&log).unwrap_or_else(|errors| panic!("{name}: {}\n{log}", errors.report("log")));
+        let (ours, theirs) = (&program.insns, &read.program.insns);
+        assert_eq!(theirs.len(), ours.len(), "{name}");
+        let mut at = 0;
+        while let Some(Ok((instruction, slots))) = ours.get(at..).filter(|rest| !rest.is_empty()).map(decode)
+        {
+            match instruction {
+                // The log has an address where the program has a descriptor, an id or a distance.
+                Instruction::LdImm64 { value: Imm64::Value(_), .. } => {}
+                Instruction::LdImm64 { dst, .. } => {
+                    assert_eq!((theirs[at].opcode, theirs[at].dst()), (ours[at].opcode, dst), "{name} {at}");
+                    at += slots;
+                    continue;
+                }
+                // Which module's function it is the log does not say.
+                Instruction::Call(CallTarget::Kfunc { btf_id, .. }) => {
+                    assert_eq!((theirs[at].imm, theirs[at].src()), (btf_id, ours[at].src()), "{name} {at}");
+                    at += slots;
+                    continue;
+                }
+                _ => {}
+            }
+            assert_eq!(theirs[at..at + slots], ours[at..at + slots], "{name} {at}");
+            at += slots;
+        }
+    }
+}
+
 /// Kernel symbols by address, as bpftool uses them for the targets of helper calls.
 struct DumpNames {
     base: u64,

@@ -68,9 +68,10 @@ impl<'a> Text<'a> {
             rest.strip_prefix(word).is_some_and(|r| r.bytes().next().is_some_and(|b| b.is_ascii_digit()))
         };
         state(rest)
-            || behind_index.is_some_and(|(_, r)| state(r))
-            || ["from ", "processed ", "func#"].into_iter().any(digit_follows)
+            || behind_index.is_some_and(|(_, r)| state(r) || r.trim() == "safe")
+            || ["from ", "processed ", "func#", "frame "].into_iter().any(digit_follows)
             || LOG.iter().any(|word| rest.starts_with(word))
+            || matches!(rest.as_bytes(), [b'(', b'0'..=b'9', b')', b' ', ..])
             || rest.trim_end() == "safe"
             || self.is_prototype()
     }
@@ -227,9 +228,15 @@ impl<'a> Text<'a> {
         Err(fail.hint("leave the bytes out where the text was changed"))
     }
 
-    /// `(b7)`
+    /// `(b7)`; also with the registers that are in use in front, `.1.3...... (b7)`, as logs since Linux 6.16 list all
+    /// instructions once.
     pub fn take_prefix(&mut self, index: Option<(usize, usize)>) {
         self.c.blanks();
+        let live = self.c.rest().as_bytes().get(..10);
+        if index.is_some() && live.is_some_and(|live| live.iter().all(|b| b.is_ascii_digit() || *b == b'.')) {
+            self.c.pos += 10;
+            self.c.blanks();
+        }
         let &[b'(', a, b, b')', ..] = self.c.rest().as_bytes() else { return };
         let (Some(a), Some(b)) = (char::from(a).to_digit(16), char::from(b).to_digit(16)) else { return };
         self.prefix = Some(Prefix { opcode: (a * 16 + b) as u8, at: self.c.pos, index });

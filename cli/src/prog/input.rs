@@ -404,7 +404,8 @@ pub fn object_of(assembly: &Assembly, stem: &str) -> Result<Object> {
     let name = first.map_or(stem, |func| func.name.as_str());
     let mut program = ProgramSpec::from_program(name, ProgType::SocketFilter, assembly.program.clone());
     if let Some(text) = assembly.section.as_ref().or(assembly.prog_type.as_ref()) {
-        set_type(&mut program, text)?;
+        // What a text says is no matter of the command line.
+        set_type(&mut program, text).map_err(|e| anyhow!("{e}"))?;
     }
     if first.is_none() {
         program.funcs.push(func_spec(name, 0));
