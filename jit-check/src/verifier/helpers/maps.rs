@@ -1,12 +1,15 @@
 //! Which helper goes with which type of map, and which program may use a map at all.
 
-use crate::verifier::env::{EINVAL, Env, Res, reject};
+use crate::verifier::env::{EINVAL, Env, MapPtrState, Res, reject};
 use crate::verifier::objects::{FieldKind, Record};
 use crate::verifier::reg::{Extra, Reg};
 use asm::Helper;
 use bpf_sys::map::MapType;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgType};
 use loader::MapSpec;
+
+/// Opcode of calls.
+const CALL: u8 = 0x85;
 
 /// Maps and the helpers that alone take them, by the map. Types without a line go with every helper that asks for no
 /// other type.
@@ -187,6 +190,21 @@ impl<'a> Env<'a> {
         }
         if helper == Helper::TAIL_CALL && self.subprogs.len() > 2 && !self.kernel.jit {
             reject!(self, EINVAL, "tail_calls are not allowed in non-JITed programs with bpf-to-bpf calls");
+        }
+        Ok(())
+    }
+
+    /// After the walk: a tail call's map is compared at run time against speculation, for which there can be only one.
+    pub(in crate::verifier) fn check_tail_call_maps(&mut self) -> Res {
+        if self.bypass_spec_v1 {
+            return Ok(());
+        }
+        let abused = self.insns.iter().zip(&self.aux).any(|(insn, aux)| {
+            let calls = insn.opcode == CALL && insn.regs >> 4 == 0 && insn.imm == Helper::TAIL_CALL.0 as i32;
+            calls && aux.map_ptr == MapPtrState::Poisoned
+        });
+        if abused {
+            reject!(self, EINVAL, "tail_call abusing map_ptr");
         }
         Ok(())
     }
