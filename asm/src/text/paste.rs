@@ -50,6 +50,7 @@ const LOG: &[&str] = &[
     "Func#",
     "Validating ",
     "Live regs before insn",
+    "SCC ",
 ];
 
 impl<'a> Text<'a> {
@@ -156,6 +157,18 @@ impl<'a> Text<'a> {
                 let typo = near::nearest(word, super::mnemonic::names()).is_some();
                 typo && (end(&mut ahead) || ahead.maybe_register().is_some())
             }
+        }
+    }
+
+    /// The number of a loop in front of an index, in the list that `Live regs before insn` heads.
+    pub fn skip_loop_number(&mut self) {
+        let mut parts = self.c.rest().split_ascii_whitespace();
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if let (Some(number), Some(index)) = (parts.next(), parts.next())
+            && digits(number)
+            && index.strip_suffix(':').is_some_and(digits)
+        {
+            self.c.pos += number.len();
         }
     }
 

@@ -186,6 +186,7 @@ impl<'a> Text<'a> {
         if self.is_log() {
             return;
         }
+        self.skip_loop_number();
         let before = self.here();
         let start = (self.line, self.line_start, self.c.pos);
         loop {
