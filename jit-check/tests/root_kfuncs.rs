@@ -230,8 +230,13 @@ fn root_kernel_functions_take_what_the_kernel_takes() {
     assert!(callers.len() > 8, "most kinds of programs load");
     let (mut tried, mut accepted) = (0, 0);
     let mut different: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (shape, before) in shapes() {
-        for caller in &callers {
+    for (number, (shape, before)) in shapes().into_iter().enumerate() {
+        // With all kinds of programs once; what arguments may be hardly depends on the kind.
+        let some = |caller: &&Caller| {
+            let kinds = [ProgType::SchedCls, ProgType::Xdp, ProgType::Syscall, ProgType::Tracing, ProgType::Lsm];
+            number == 0 || kinds.contains(&caller.prog_type)
+        };
+        for caller in callers.iter().filter(some) {
             for (id, name) in &functions {
                 let mut insns = before.clone();
                 insns.extend([call(*id), mov(0, caller.returns), EXIT]);
@@ -246,9 +251,8 @@ fn root_kernel_functions_take_what_the_kernel_takes() {
         }
     }
     eprintln!("Linux {version}: {tried} calls of {} functions, {accepted} accepted", functions.len());
-    for (what, callers) in different.iter().take(400) {
-        eprintln!("{what}: {}", callers.join(" "));
-    }
     let differ: usize = different.values().map(Vec::len).sum();
-    assert!(differ * 200 <= tried, "{differ} of {tried} answers differ");
+    let shown: Vec<String> =
+        different.iter().take(200).map(|(what, callers)| format!("{what}: {}", callers.join(" "))).collect();
+    assert!(differ == 0, "{differ} of {tried} answers differ:\n{}", shown.join("\n"));
 }
