@@ -295,6 +295,8 @@ pub(crate) struct Env<'a> {
     pub prev_line: Option<usize>,
     /// The instruction that a refusal is about.
     pub fault: Option<usize>,
+    /// Whether `InsnAux::live_regs_before` is computed.
+    pub live_known: bool,
     /// What the keeping of states needs: the way walked, work space, spare memory.
     pub keep: super::states::Keep,
 }

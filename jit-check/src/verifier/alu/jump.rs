@@ -162,11 +162,15 @@ impl Env<'_> {
         if !self.since(6, 11) {
             return Ok(linked);
         }
-        if by_reg && right.is_scalar() && right.id != 0 {
-            links::collect(&mut self.cur, right.id, &mut linked);
+        let ids = [(by_reg, right), (true, left)];
+        let mut ids =
+            ids.into_iter().filter(|(asked, reg)| *asked && reg.is_scalar() && reg.id != 0).peekable();
+        if ids.peek().is_none() {
+            return Ok(linked);
         }
-        if left.is_scalar() && left.id != 0 {
-            links::collect(&mut self.cur, left.id, &mut linked);
+        let live = self.live_by_frame();
+        for (_, reg) in ids {
+            links::collect(&mut self.cur, reg.id, &live, &mut linked);
         }
         if linked.len() > 1 {
             self.push_jump(0, linked.pack())?;

@@ -23,10 +23,25 @@ impl Env<'_> {
             self.reg_mut(regno).id = id;
         }
     }
+
+    /// Of each frame of the current state, the registers that are still read.
+    pub(super) fn live_by_frame(&mut self) -> [u16; 8] {
+        let mut live = [u16::MAX; 8];
+        if !self.since(6, 18) {
+            return live;
+        }
+        let mut at = self.insn_idx;
+        for frame in (0..self.cur.frames.len().min(live.len())).rev() {
+            live[frame] = self.live_before(at);
+            at = self.cur.frames[frame].callsite.max(0) as usize;
+        }
+        live
+    }
 }
 
 /// Adds to `linked` all registers and spilled registers with this id; where there is no room for more, theirs is taken.
-pub(super) fn collect(state: &mut State, id: u32, linked: &mut LinkedRegs) {
+/// `live` says of each frame which registers (a bit each) are still read.
+pub(super) fn collect(state: &mut State, id: u32, live: &[u16; 8], linked: &mut LinkedRegs) {
     let id = id & !ADD_CONST;
     let mut note = |reg: &mut Reg, entry: Linked| {
         if reg.is_scalar() && reg.id & !ADD_CONST == id && !linked.push(entry) {
@@ -34,8 +49,12 @@ pub(super) fn collect(state: &mut State, id: u32, linked: &mut LinkedRegs) {
         }
     };
     for (frameno, frame) in state.frames.iter_mut().enumerate().rev() {
+        let live = live.get(frameno).copied().unwrap_or(u16::MAX);
         let frameno = frameno as u8;
         for (at, reg) in frame.regs[..10].iter_mut().enumerate() {
+            if live & (1 << at) == 0 {
+                continue;
+            }
             note(reg, Linked { frame: frameno, at: at as u8, is_reg: true });
         }
         for (at, slot) in frame.stack.iter_mut().enumerate() {

@@ -3,6 +3,7 @@
 mod arith;
 mod jump;
 mod links;
+mod live;
 mod null;
 mod packet;
 mod pointer;
@@ -61,11 +62,8 @@ impl Env<'_> {
         if self.is_pointer_value(dst) {
             reject!(self, EACCES, "R{dst} pointer arithmetic prohibited");
         }
-        let tracked = match code {
-            op::NEG => self.since(6, 18),
-            _ => self.since(7, 0),
-        };
-        if tracked && self.reg(dst).is_scalar() {
+        // Followed since Linux 6.18.
+        if self.since(6, 18) && self.reg(dst).is_scalar() {
             self.check_reg_arg(dst, Use::DstNoMark)?;
             if code == op::NEG {
                 let src = *self.reg(dst);

@@ -168,6 +168,7 @@ impl<'a> Env<'a> {
             prev_insn_print_pos: 0,
             prev_line: None,
             fault: None,
+            live_known: false,
             keep: Default::default(),
             objects: Default::default(),
         }

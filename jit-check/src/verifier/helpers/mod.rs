@@ -18,7 +18,8 @@ use super::states::Use;
 use asm::{Helper, Insn};
 use bpf_sys::map::{MapFlags, MapType};
 use bpf_sys::prog::{AttachType, ProgType};
-use proto::{ArgType, Condition, Proto};
+pub(super) use proto::ArgType;
+use proto::{Condition, Proto};
 
 pub(super) use maps::is_tracing_prog_type;
 
