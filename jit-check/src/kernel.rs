@@ -50,6 +50,9 @@ pub struct Kernel<'k> {
     pub unaligned: bool,
     /// Whether the processor needs no guard against speculation for programs of the unprivileged (`mitigations=off`).
     pub mitigations_off: bool,
+    /// Whether functions may be made to fail (`CONFIG_FUNCTION_ERROR_INJECTION`); distributions leave that out. Programs on
+    /// system calls may sleep, and change what they return, only where it is there.
+    pub error_injection: bool,
     /// `HZ`, timer interrupts a second.
     pub hz: u32,
     /// Number of possible processors.
@@ -66,6 +69,7 @@ impl<'k> Kernel<'k> {
             jit: true,
             unaligned: true,
             mitigations_off: false,
+            error_injection: false,
             hz: 250,
             cpus: 1,
         }

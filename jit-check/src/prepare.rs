@@ -36,10 +36,16 @@ pub fn prepare(object: &Object, index: usize, kernel: &Kernel<'_>) -> Result<Pro
             }
             let types = kernel.btf.ok_or_else(|| missing("the kernel's types are not known".to_owned()))?;
             let wanted = format!("{prefix}{name}");
-            let in_modules = || kernel.modules.iter().find_map(|(_, types)| types.find(&wanted, kind));
-            let found = types.find(&wanted, kind).or_else(in_modules);
-            let found = found.ok_or_else(|| missing(format!("`{wanted}` is not among the kernel's types")))?;
-            program.attach_btf_id = Some(found);
+            program.attach_btf_id = types.find(&wanted, kind);
+            for (module, types) in &kernel.modules {
+                if program.attach_btf_id.is_none() {
+                    program.attach_btf_id = types.find(&wanted, kind);
+                    program.attach_module = program.attach_btf_id.map(|_| (*module).to_owned());
+                }
+            }
+            if program.attach_btf_id.is_none() {
+                return Err(missing(format!("`{wanted}` is not among the kernel's types")));
+            }
         }
         _ => (),
     }

@@ -24,6 +24,8 @@ pub struct Program {
     pub expected_attach_type: Option<AttachType>,
     /// `FUNC` (or tracepoint typedef) in the kernel's BTF that it is to be attached to.
     pub attach_btf_id: Option<TypeId>,
+    /// Name of the module in whose types [`attach_btf_id`](Program::attach_btf_id) is; the kernel's own where `None`.
+    pub attach_module: Option<String>,
     /// Load flags.
     pub flags: ProgFlags,
     /// Whether its licence lets it call GPL-only functions.
@@ -94,6 +96,7 @@ impl Program {
             prog_type,
             expected_attach_type: None,
             attach_btf_id: None,
+            attach_module: None,
             flags: ProgFlags::empty(),
             gpl: true,
             insns,
