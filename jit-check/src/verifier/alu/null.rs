@@ -39,15 +39,10 @@ impl Env<'_> {
             reg.extra = Extra::Map { map, inner: true, uid };
             return;
         }
+        // The map stays noted: a socket out of a map is not the same state as one that was looked up.
         match self.spec_of(reg).map(|spec| spec.map_type) {
-            Some(MapType::Xskmap) => {
-                reg.base = Base::XdpSock;
-                reg.extra = Extra::None;
-            }
-            Some(MapType::Sockmap | MapType::Sockhash) => {
-                reg.base = Base::Socket;
-                reg.extra = Extra::None;
-            }
+            Some(MapType::Xskmap) => reg.base = Base::XdpSock,
+            Some(MapType::Sockmap | MapType::Sockhash) => reg.base = Base::Socket,
             _ => {}
         }
     }
@@ -96,7 +91,11 @@ impl Env<'_> {
         let frame = state.curframe();
         let Reg { id, ref_obj_id, .. } = state.frames[frame].regs[usize::from(regno)];
         if ref_obj_id != 0 && ref_obj_id == id && is_null {
-            state.refs.retain(|held| held.id != id || held.kind != RefKind::Ptr);
+            // The last one takes its place, as the log shows.
+            let held = state.refs.iter().position(|held| held.id == id && held.kind == RefKind::Ptr);
+            if let Some(at) = held {
+                state.refs.swap_remove(at);
+            }
         }
         state.for_each_reg(&mut |reg| self.mark_one_ptr_or_null(reg, id, is_null));
     }
