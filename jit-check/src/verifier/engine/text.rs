@@ -72,7 +72,7 @@ impl<'a> Env<'a> {
 
     /// The source line of an instruction, when it is another than the one printed last.
     pub(in crate::verifier) fn print_line_info(&mut self, at: usize, prefix: std::fmt::Arguments<'_>) {
-        if !self.logs() {
+        if self.options.log_level == 0 {
             return;
         }
         let lines = &self.program.lines;

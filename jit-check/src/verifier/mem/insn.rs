@@ -249,6 +249,21 @@ impl Env<'_> {
         self.mark_reg_unknown(0)?;
         let subreg_def = self.insn_idx as u32 + 1;
         self.reg_mut(0).subreg_def = subreg_def;
+        self.leave_after_ld_abs()
+    }
+
+    /// A packet that is too short ends the function with zero: in a subprogram that is a way back to the caller.
+    fn leave_after_ld_abs(&mut self) -> Res {
+        if self.cur.curframe() == 0 || !self.since(6, 12) {
+            return Ok(());
+        }
+        self.mark_reg_scratched(0);
+        let now = self.insn_idx;
+        self.push_state(now + 1, now, false)?;
+        self.mark_reg_known_zero(0);
+        self.prepare_func_exit()?;
+        // The walk goes on one further.
+        self.insn_idx -= 1;
         Ok(())
     }
 

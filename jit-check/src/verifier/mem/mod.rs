@@ -71,7 +71,13 @@ impl Env<'_> {
             Base::Ctx if reg.flags.is_empty() => {
                 self.check_leak(is_write, value_regno, "ctx")?;
                 self.check_ptr_off(&reg, regno, false)?;
-                let value = self.check_ctx_access(off, size, access, is_ldsx)?;
+                let value = match self.check_ctx_access(off, size, access, is_ldsx) {
+                    Ok(value) => value,
+                    Err(refusal) => {
+                        self.print_line_info(insn_idx, format_args!("; "));
+                        return Err(refusal);
+                    }
+                };
                 if let Some(dst) = value_regno.filter(|_| !is_write) {
                     self.mark_ctx_load(dst, value)?;
                 }

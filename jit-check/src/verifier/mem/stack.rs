@@ -233,6 +233,7 @@ impl Env<'_> {
             }
             (Some(reg), _) if is_spillable(reg.base) => {
                 if size != 8 {
+                    self.print_line_info(insn_idx, format_args!("; "));
                     reject!(self, EACCES, "invalid size of register spill");
                 }
                 if frame != current && reg.is(Base::Stack) {
@@ -416,6 +417,7 @@ impl Env<'_> {
         let mut is_fill = true;
         if size != 8 || spilled != 8 {
             if !reg.is_scalar() {
+                self.print_line_info(insn_idx, format_args!("; "));
                 reject!(self, EACCES, "invalid size of register fill");
             }
             self.mark_slot_read(frame, at as u32);

@@ -11,10 +11,14 @@ pub struct Tnum {
     pub mask: u64,
 }
 
-/// As the log prints it: `(0x10; 0xff)`.
+/// As the log prints it: `(0x10; 0xff)`, a number where all bits are known.
 impl fmt::Display for Tnum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({:#x}; {:#x})", self.value, self.mask)
+        match (self.mask, self.value) {
+            (0, value @ 0..=0xffff) => write!(f, "{value}"),
+            (0, value) => write!(f, "{value:#x}"),
+            (mask, value) => write!(f, "({value:#x}; {mask:#x})"),
+        }
     }
 }
 
