@@ -5,9 +5,11 @@ mod check;
 mod disasm;
 mod dump;
 pub mod input;
+mod jit;
 mod list;
 mod load;
 mod object;
+mod prepared;
 mod run;
 mod signature;
 mod stream;
@@ -60,6 +62,7 @@ pub fn command() -> Command {
         .subcommand(verb("pin", "Keep a program by a name in a BPF file system", "PROG FILE"))
         .subcommand(asm::command())
         .subcommand(disasm::command())
+        .subcommand(jit::command())
 }
 
 /// Runs the command.
@@ -75,6 +78,7 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         "pin" => run::pin(m, options),
         "asm" => asm::main(m, options),
         "disasm" => disasm::main(m, options),
+        "jit" => jit::main(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }
 }
