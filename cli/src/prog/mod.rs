@@ -2,6 +2,7 @@
 
 mod asm;
 mod check;
+mod compare;
 mod disasm;
 mod dump;
 pub mod input;
@@ -63,6 +64,7 @@ pub fn command() -> Command {
         .subcommand(asm::command())
         .subcommand(disasm::command())
         .subcommand(jit::command())
+        .subcommand(compare::command())
 }
 
 /// Runs the command.
@@ -79,6 +81,7 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         "asm" => asm::main(m, options),
         "disasm" => disasm::main(m, options),
         "jit" => jit::main(m, options),
+        "compare" => compare::main(m, options),
         other => unreachable!("clap knows no verb {other}"),
     }
 }

@@ -212,3 +212,20 @@ fn differ(program: &Program, here: &Outcome, there: &Outcome) -> Option<Differen
     }
     None
 }
+
+/// What the interpreter returns on the last of these inputs.
+///
+/// # Errors
+///
+/// [`LiveError::Sys`] with what stopped it.
+pub fn outcome_here(program: &Program, inputs: &[Input]) -> Result<u32, LiveError> {
+    let stopped =
+        |what: String| sys("run the program in the interpreter".to_owned(), bpf_sys::Error::Invalid { what });
+    let mut machine =
+        Machine::new(program, interp::Options::default()).map_err(|error| stopped(error.to_string()))?;
+    let mut retval = 0;
+    for input in inputs {
+        retval = run_here(program, &mut machine, input).map_err(|trap| stopped(trap.to_string()))?.retval;
+    }
+    Ok(retval)
+}

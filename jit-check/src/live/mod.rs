@@ -6,7 +6,7 @@
 mod compare;
 mod lines;
 
-pub use compare::{Difference, Input, Outcome, compare, run_here, run_there};
+pub use compare::{Difference, Input, Outcome, compare, outcome_here, run_here, run_there};
 pub use lines::line_for_each_insn;
 
 use crate::program::Program;
