@@ -157,6 +157,28 @@ fn instructions() -> Vec<u8> {
     out
 }
 
+/// Assembly texts: every instruction in both languages, and every directive.
+fn texts(c: &mut Corpora, all: &[u8]) -> io::Result<()> {
+    let words: Vec<asm::Insn> = all.as_chunks().0.iter().copied().map(asm::Insn::from_bytes).collect();
+    for (name, syntax) in [("kernel", asm::Syntax::Kernel), ("mnemonic", asm::Syntax::Mnemonic)] {
+        for opcodes in [false, true] {
+            let options = asm::DisasmOptions { syntax, opcodes, ..asm::DisasmOptions::default() };
+            let lines: Vec<String> =
+                asm::disassemble_with(&words, options).map(|(at, text)| format!("{at}: {text}\n")).collect();
+            for (number, part) in lines.chunks(12).enumerate() {
+                c.put("asm_text", &format!("{name}-{opcodes}-{number}"), part.concat().as_bytes())?;
+            }
+        }
+    }
+    let directives = ".section \"kprobe/vfs_read\"\n.type kprobe\n.license GPL\n.equ N 8\n.file \"a.c\"\n\
+        .map m type=hash key=4 value=N entries=1 flags=1 extra=2 inner=n\n.map n type=array key=4 value=8 entries=1\n\
+        .rodata d = \"hi\\n\", u16 1, hex 00ff\n.data e = u64 1\n.data e += 2\n.bss b 8\n.kfunc k\n.func f\n\
+        r1 = map[m]; r1 = &d+1; r1 = e ll; r1 = map[b][0]+4; r1 = &g; call g; call k; call bpf_ktime_get_ns\n\
+        ; int x; @ a.c:7\n1: if r1 == 0 goto 1f; goto 1b; 1: exit\n.line none\n.line 3 4 \"b.c\" \"x\"\n\
+        .func g\nl: goto l\n.raw 0x95 // end\n.byte 0x95, 0, 0, 0, 0, 0, 0, 0 # end\n/* end */ exit";
+    c.put("asm_text", "directives", directives.as_bytes())
+}
+
 /// A record layout for the perf bodies: sample type, flags, branch, registers; 34 bytes.
 fn perf_layout(sample_type: u64, all: u8, read: u8) -> Vec<u8> {
     let mut out = sample_type.to_le_bytes().to_vec();
@@ -363,12 +385,13 @@ fn main() -> io::Result<()> {
     }
 
     let all = instructions();
-    for target in ["decode", "disassembler"] {
+    for target in ["decode", "disassembler", "asm_roundtrip"] {
         c.put(target, "all", &all)?;
         for (number, words) in all.chunks(8 * 16).enumerate() {
             c.put(target, &format!("part-{number}"), words)?;
         }
     }
+    texts(c, &all)?;
     rings(c)?;
     println!("{} seeds in {}", corpora.written, corpora.root.display());
     Ok(())

@@ -6,7 +6,7 @@ use crate::{
     decode_translated,
 };
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::{self, Write};
 
 /// Prints an [`Assembly`] with its directives, and labels for what is jumped to. What it prints assembles to an equal
@@ -109,11 +109,18 @@ impl<'a> Listing<'a> {
     /// The words with the index of each first one.
     fn decoded(&self) -> impl Iterator<Item = (usize, Option<Instruction>, &'a [Insn])> {
         let (insns, translated) = (&self.assembly.program.insns, self.translated);
+        // What begins between the two words of an instruction: those can only be two words then.
+        let lines = self.assembly.program.lines.iter().filter(|_| self.exact_lines).map(|line| line.insn);
+        let begins: HashSet<usize> = self.assembly.funcs.iter().map(|func| func.insn).chain(lines).collect();
         let mut at = 0;
         std::iter::from_fn(move || {
             let rest = insns.get(at..).filter(|rest| !rest.is_empty())?;
             let decoded = if translated { decode_translated(rest) } else { decode(rest) };
-            let (instruction, slots) = decoded.map_or((None, 1), |(i, slots)| (Some(i), slots));
+            let (instruction, slots) = match decoded {
+                Ok((_, 2)) if begins.contains(&(at + 1)) => (None, 1),
+                Ok((instruction, slots)) => (Some(instruction), slots),
+                Err(_) => (None, 1),
+            };
             let item = (at, instruction, rest.get(..slots)?);
             at += slots;
             Some(item)
@@ -127,8 +134,12 @@ impl<'a> Listing<'a> {
             labels.entry(func.insn).or_insert(Cow::Borrowed(&func.name));
         }
         // No label may have the name of a function or map.
-        let names =
-            || self.assembly.funcs.iter().map(|f| &f.name).chain(self.assembly.maps.iter().map(|m| &m.name));
+        let assembly = self.assembly;
+        let names = || {
+            let maps = assembly.maps.iter().map(|map| &map.name);
+            let kfuncs = assembly.kfuncs.iter().map(|call| &call.name);
+            assembly.funcs.iter().map(|func| &func.name).chain(maps).chain(kfuncs)
+        };
         let mut prefix = "L".to_owned();
         while names().any(|name| name.starts_with(&prefix)) {
             prefix.push('_');
