@@ -165,9 +165,14 @@ impl Program {
                     (Some(Resolution::Address(address)), false) => {
                         ((Some(0), *address as i32), Some((*address >> 32) as i32))
                     }
-                    (_, false) if !matches!(ext.kind, loader::ExternKind::Kconfig { .. }) => {
-                        ((Some(0), 0), Some(0))
-                    }
+                    (_, false) => match ext.kind {
+                        loader::ExternKind::Kconfig { offset, .. } => {
+                            let of_config = |map: &MapSpec| map.kind == loader::MapKind::Kconfig;
+                            let Some(map) = object.maps.iter().position(of_config) else { return };
+                            ((Some(PSEUDO_MAP_VALUE), map as i32), Some(offset as i32))
+                        }
+                        _ => ((Some(0), 0), Some(0)),
+                    },
                     _ => return,
                 }
             }
