@@ -3,7 +3,7 @@
 use asm::Insn;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgType};
 use btf::TypeId;
-use loader::{FuncSpec, LineSpec, MapSpec, Object, RelocKind, Resolution};
+use loader::{ExternKind, FuncSpec, LineSpec, MapKind, MapSpec, Object, RelocKind, Resolution};
 use std::fmt;
 
 /// A program that lacks nothing but a kernel. Plain data.
@@ -130,10 +130,20 @@ impl Program {
         program.btf.clone_from(&object.btf);
         program.funcs.clone_from(&spec.funcs);
         program.lines.clone_from(&spec.lines);
+        program.mark_plain_maps();
         for reloc in &spec.relocs {
             program.fill_in(object, reloc.insn, reloc.kind);
         }
         Ok(program)
+    }
+
+    /// Loads of maps that the object names by descriptor are of no map here: no index says so.
+    fn mark_plain_maps(&mut self) {
+        for insn in &mut self.insns {
+            if insn.opcode == LD_IMM64 && matches!(insn.regs >> 4, PSEUDO_MAP_FD | PSEUDO_MAP_VALUE) {
+                insn.imm = !insn.imm;
+            }
+        }
     }
 
     fn fill_in(&mut self, object: &Object, at: usize, kind: RelocKind) {
@@ -158,6 +168,22 @@ impl Program {
                         }
                         return;
                     }
+                    (_, true) => {
+                        // As loaders write it: a helper that no kernel has, refused where it is reached.
+                        if let Some(insn) = self.insns.get_mut(at) {
+                            *insn = Insn { regs: 0, off: 0, imm: NO_KFUNC + at_extern as i32, ..*insn };
+                        }
+                        return;
+                    }
+                    (Some(Resolution::Value), false) => {
+                        let kconfig = object.maps.iter().position(|map| map.kind == MapKind::Kconfig);
+                        let offset = match ext.kind {
+                            ExternKind::Kconfig { offset, .. } => offset,
+                            _ => 0,
+                        };
+                        let map = kconfig.map_or(-1, |map| map as i32);
+                        ((Some(PSEUDO_MAP_VALUE), map), Some(offset as i32))
+                    }
                     (
                         Some(Resolution::Function { btf_id, .. } | Resolution::Variable { btf_id, .. }),
                         false,
@@ -165,15 +191,8 @@ impl Program {
                     (Some(Resolution::Address(address)), false) => {
                         ((Some(0), *address as i32), Some((*address >> 32) as i32))
                     }
-                    (_, false) => match ext.kind {
-                        loader::ExternKind::Kconfig { offset, .. } => {
-                            let of_config = |map: &MapSpec| map.kind == loader::MapKind::Kconfig;
-                            let Some(map) = object.maps.iter().position(of_config) else { return };
-                            ((Some(PSEUDO_MAP_VALUE), map as i32), Some(offset as i32))
-                        }
-                        _ => ((Some(0), 0), Some(0)),
-                    },
-                    _ => return,
+                    // A weak symbol that is nowhere has no address.
+                    (_, false) => ((Some(0), 0), Some(0)),
                 }
             }
             _ => return,
@@ -202,6 +221,9 @@ impl Program {
 }
 
 const CALL: u8 = 0x85;
+const LD_IMM64: u8 = 0x18;
+/// First of the numbers of helpers that stand for kernel functions that are not there.
+const NO_KFUNC: i32 = 2_002_000_000;
 const PSEUDO_MAP_FD: u8 = 1;
 const PSEUDO_MAP_VALUE: u8 = 2;
 const PSEUDO_KFUNC_CALL: u8 = 2;

@@ -1,6 +1,8 @@
 //! What a function's arguments must be, by its types and tags.
 
-use super::super::env::{ArgInfo, ArgKind, EACCES, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Env, Reject, Res, reject};
+use super::super::env::{
+    ArgInfo, ArgKind, EACCES, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Env, Reject, Res, reject,
+};
 use super::super::reg::{Base, BtfIdx, Flags, Reg};
 use bpf_sys::prog::{AttachType, ProgType};
 use btf::{Btf, Kind, Type, TypeId};
@@ -180,7 +182,14 @@ impl<'a> Env<'a> {
         Ok(tags)
     }
 
-    fn prepare_arg(&mut self, at: usize, id: TypeId, tags: Tags, is_global: bool, name: &str) -> Res<ArgInfo> {
+    fn prepare_arg(
+        &mut self,
+        at: usize,
+        id: TypeId,
+        tags: Tags,
+        is_global: bool,
+        name: &str,
+    ) -> Res<ArgInfo> {
         let own = self.btfs[1];
         let plain = |kind| ArgInfo { kind, mem_size: 0, btf: None, may_be_null: false };
         let Some((_, ty)) = own.resolve(id) else { return Err(Reject(EFAULT)) };
@@ -225,8 +234,7 @@ impl<'a> Env<'a> {
                 }
                 let Some(size) = own.size_of(pointee).and_then(|size| u32::try_from(size).ok()) else {
                     let target = own.resolve(pointee).map(|(_, ty)| ty);
-                    let (kind, name) =
-                        target.map_or(("UNKNOWN", ""), |ty| (kind_name(ty.kind()), ty.name()));
+                    let (kind, name) = target.map_or(("UNKNOWN", ""), |ty| (kind_name(ty.kind()), ty.name()));
                     reject!(
                         self,
                         EINVAL,
@@ -281,8 +289,7 @@ impl<'a> Env<'a> {
             return Ok(found);
         }
         let (kind, name) = (kind_name(ty.kind()), ty.name());
-        let (what, errno) =
-            if count == 0 { ("has no matches", ENOENT) } else { ("is ambiguous", ESRCH) };
+        let (what, errno) = if count == 0 { ("has no matches", ENOENT) } else { ("is ambiguous", ESRCH) };
         reject!(self, errno, "arg#{at} reference type('{kind} {name}') {what}");
     }
 
@@ -296,7 +303,7 @@ impl<'a> Env<'a> {
         let target = own.resolve(pointee).filter(|(_, ty)| ty.kind().is_composite());
         let Some((_, target)) = target else { return false };
         context_type(ty).is_some_and(|wanted| match (wanted, target.name()) {
-            ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff") => true,
+            ("__sk_buff", "sk_buff") | ("xdp_md", "xdp_buff") | ("pt_regs", "bpf_user_pt_regs_t") => true,
             (wanted, name) => name == wanted,
         })
     }
@@ -344,7 +351,8 @@ impl<'a> Env<'a> {
         let reg = *self.reg(regno);
         if !fits_btf_arg(&reg, arg) {
             let shown = reg.type_name();
-            let expected = if arg.may_be_null { "ptr_, trusted_ptr_, rcu_ptr_" } else { "ptr_, trusted_ptr_, rcu_ptr_" };
+            let expected =
+                if arg.may_be_null { "ptr_, trusted_ptr_, rcu_ptr_" } else { "ptr_, trusted_ptr_, rcu_ptr_" };
             reject!(self, EACCES, "R{regno} type={shown} expected={expected}");
         }
         Ok(())

@@ -70,7 +70,10 @@ impl<'a> Env<'a> {
         let map = insn.imm as u32;
         let program = self.program;
         let Some(spec) = program.maps.get(map as usize) else {
-            reject!(self, EBADF, "fd {} is not pointing to valid bpf_map", insn.imm);
+            // Descriptors 0 to 2 are open, and no maps.
+            let fd = if insn.imm < 0 { !insn.imm } else { insn.imm };
+            let errno = if (0..=2).contains(&fd) { EINVAL } else { EBADF };
+            reject!(self, errno, "fd {fd} is not pointing to valid bpf_map");
         };
         let reused = used.contains(&map);
         if !reused {
@@ -110,8 +113,7 @@ impl<'a> Env<'a> {
             return Ok(());
         }
         let ty = spec.map_type;
-        let is_twice =
-            used.iter().any(|other| *other != map && program.maps[*other as usize].map_type == ty);
+        let is_twice = used.iter().any(|other| *other != map && program.maps[*other as usize].map_type == ty);
         if matches!(ty, MapType::CgroupStorage | MapType::PercpuCgroupStorage) && is_twice {
             reject!(self, EBUSY, "only one cgroup storage of each type is allowed");
         }
@@ -299,8 +301,7 @@ fn opcode_exists(opcode: u8, version: Version) -> bool {
         // Half words and bytes are there since there are loads and stores with order.
         _ => {
             mode == op::MEM
-                || (mode == op::ATOMIC
-                    && (matches!(opcode & 0x18, 0x00 | 0x18) || version >= Version(6, 15)))
+                || (mode == op::ATOMIC && (matches!(opcode & 0x18, 0x00 | 0x18) || version >= Version(6, 15)))
         }
     }
 }

@@ -107,23 +107,15 @@ impl<'a> Env<'a> {
             let what = if exception { "bpf_throw" } else { "BPF_EXIT instruction in main prog" };
             return self.check_resource_leak(exception, last, what);
         }
+        let last = self.cur.curframe() == 0;
         if last && self.cur.active_locks != 0 {
-            match exception {
-                true => reject!(self, EINVAL, "bpf_throw cannot be used inside bpf_spin_lock-ed region"),
-                false => reject!(self, EINVAL, "bpf_spin_unlock is missing"),
-            }
+            reject!(self, EINVAL, "bpf_spin_unlock is missing");
         }
         if last && self.cur.active_rcu_lock != 0 {
-            match exception {
-                true => reject!(self, EINVAL, "bpf_throw cannot be used inside bpf_rcu_read_lock-ed region"),
-                false => reject!(self, EINVAL, "bpf_rcu_read_unlock is missing"),
-            }
+            reject!(self, EINVAL, "bpf_rcu_read_unlock is missing");
         }
         let preempt = self.cur.active_preempt_locks;
         if last && preempt != 0 {
-            if exception {
-                reject!(self, EINVAL, "bpf_throw cannot be used inside bpf_preempt_disable-ed region");
-            }
             let are = if preempt == 1 { " is" } else { "(s) are" };
             reject!(self, EINVAL, "{preempt} bpf_preempt_enable{are} missing");
         }
