@@ -106,7 +106,6 @@ fn askers(btf: Option<&Btf<'_>>) -> Vec<Asker> {
         (ProgType::Tracing, AttachType::TraceFexit, "bpf_fentry_test1", false),
         (ProgType::Tracing, AttachType::ModifyReturn, "bpf_modify_return_test", false),
         (ProgType::Tracing, AttachType::TraceIter, "bpf_iter_task", false),
-        (ProgType::Tracing, AttachType::TraceIter, "bpf_iter_tcp", true),
         (ProgType::Lsm, AttachType::LsmMac, "bpf_lsm_file_open", false),
         (ProgType::Lsm, AttachType::LsmCgroup, "bpf_lsm_socket_bind", false),
         (ProgType::Lsm, AttachType::LsmCgroup, "bpf_lsm_sock_graft", true),
@@ -123,6 +122,13 @@ fn askers(btf: Option<&Btf<'_>>) -> Vec<Asker> {
             let _ = write!(asker.name, ":{hook}");
         }
         askers.push(asker);
+    }
+    // Some iterators offer more than the rest.
+    for (hook, id) in
+        btf.functions().map(|(id, hook)| (hook, id)).filter(|(hook, _)| hook.starts_with("bpf_iter_"))
+    {
+        let asker = Asker::new(ProgType::Tracing, Some(AttachType::TraceIter));
+        askers.push(Asker { btf_id: id.0, name: format!("{}:{hook}", asker.name), ..asker });
     }
     for (name, member) in [
         ("tcp_congestion_ops", "ssthresh"),
