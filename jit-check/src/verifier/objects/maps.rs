@@ -133,7 +133,8 @@ impl<'a> Env<'a> {
             }
             Record::of(btf, id.0, Kinds::of(&IN_MAPS), spec.value_size, around)
         });
-        let record = around.unwrap_or(Ok(None))?;
+        // What is damaged in the types does not keep the map from being made: it has no special fields then.
+        let record = around.unwrap_or(Ok(None)).unwrap_or(None);
         if let Some(record) = &record {
             let guarded = MapFlags::RDONLY_PROG | MapFlags::WRONLY_PROG;
             if spec.flags.intersects(guarded)
