@@ -126,7 +126,7 @@ fn draw_program(draw: &mut Draw, version: Version) -> Vec<Insn> {
 fn lines(log: &str) -> Vec<String> {
     let told = |line: &&str| {
         let from = line.starts_with("from ");
-        from || line.starts_with("REG INV")
+        from || line.contains("REG INV")
             || line.split_once(": ").is_some_and(|(at, _)| at.parse::<u32>().is_ok())
     };
     let word = |word: &str| match word.split_once('=') {

@@ -62,11 +62,11 @@ impl Env<'_> {
     }
 
     /// `r1 = r2; r1 += 4` leaves `r1` linked with `r2`, four apart: what a comparison says of one holds for the other.
-    /// Since Linux 6.11; differences and sums of 32 bits since 7.0. All other arithmetic ends the link.
+    /// Since Linux 6.11; differences and sums of 32 bits since 6.18. All other arithmetic ends the link.
     fn link_sum(&mut self, insn: Insn, dst: u8, right: &Reg, umax_before: u64) {
         let code = insn.opcode & 0xf0;
         let is_32 = insn.opcode & 7 != op::CLASS_ALU64;
-        let newer = self.since(7, 0);
+        let newer = self.since(6, 18);
         let by_itself = insn.opcode & op::X != 0 && insn.src() == insn.dst();
         let kind_ok = if newer { matches!(code, op::ADD | op::SUB) } else { code == op::ADD && !is_32 };
         let may_link = self.bpf_capable

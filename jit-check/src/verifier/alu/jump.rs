@@ -3,7 +3,7 @@
 use super::super::env::{EACCES, EINVAL, Env, Res, reject};
 use super::super::op;
 use super::super::reg::{Base, Reg};
-use super::super::scalar::{branch_taken, flip, refine, reverse};
+use super::super::scalar::{branch_on_itself, branch_taken, flip, refine, reverse};
 use super::super::state::State;
 use super::super::states::{JUMP_DST_IS_STACK, JUMP_SRC_IS_STACK, LinkedRegs, Use};
 use super::{links, packet};
@@ -38,7 +38,13 @@ impl Env<'_> {
         self.check_operands(insn, dst, src, by_reg)?;
         let (left, right) = self.operands(insn, dst, src, by_reg);
 
-        if let Some(taken) = self.branch_decided(&left, &right, code, is_32) {
+        let same = by_reg && dst == src && self.since(7, 0);
+        let decided = if same && left.is_scalar() {
+            branch_on_itself(&left, code, is_32)
+        } else {
+            self.branch_decided(&left, &right, code, is_32)
+        };
+        if let Some(taken) = decided {
             if left.is_scalar() {
                 self.mark_chain_precision(dst)?;
             }
@@ -187,8 +193,9 @@ impl Env<'_> {
         let is_32 = insn.opcode & 7 == op::CLASS_JMP32;
         let innermost = there.curframe();
 
-        if left.is_scalar() && right.is_scalar() {
-            let outcome = self.refine_both(left, right, code, is_32, by_reg && dst == src)?;
+        let same = by_reg && dst == src;
+        if left.is_scalar() && right.is_scalar() && !(same && self.since(7, 0)) {
+            let outcome = self.refine_both(left, right, code, is_32, same)?;
             *self.reg_mut(dst) = outcome.fails[0];
             there.frames[innermost].regs[usize::from(dst)] = outcome.holds[0];
             if by_reg {

@@ -116,7 +116,7 @@ fn sync_one(reg: &mut Reg, known: &Reg, version: Version) {
         (reg.off, reg.id) = (before.off, before.id);
         let delta = before.off.wrapping_sub(known.off);
         reg.add(&Reg::known(i64::from(delta) as u64), version);
-        if version >= Version(7, 0) {
+        if version >= Version(6, 18) {
             if (before.id | known.id) & ADD_CONST32 != 0 {
                 reg.zero_extend_32();
             }

@@ -32,18 +32,37 @@ impl Reg {
         self.u32_max = self.u32_max.min(value | mask);
     }
 
-    fn learn64_from_bits(&mut self) {
+    fn learn64_from_bits(&mut self, version: Version) {
         let Tnum { value, mask } = self.var_off;
         self.smin = self.smin.max((value | (mask & (1 << 63))) as i64);
         self.smax = self.smax.min((value | (mask & (i64::MAX as u64))) as i64);
         self.umin = self.umin.max(value);
         self.umax = self.umax.min(value | mask);
+        if version >= Version(6, 18) {
+            self.learn_only_number();
+        }
+    }
+
+    /// Of the numbers that fit the bits only one may lie in the range.
+    fn learn_only_number(&mut self) {
+        let bits = self.var_off;
+        let greatest = bits.value | bits.mask;
+        let next = bits.next_above(self.umin);
+        if bits.contains(self.umin) {
+            if next > self.umax {
+                self.set_value(self.umin);
+            }
+        } else if next == greatest {
+            self.set_value(greatest);
+        } else if next <= self.umax && bits.next_above(next) > self.umax {
+            self.set_value(next);
+        }
     }
 
     /// What the known bits say of all ranges.
-    pub(super) fn learn_from_bits(&mut self) {
+    pub(super) fn learn_from_bits(&mut self, version: Version) {
         self.learn32_from_bits();
-        self.learn64_from_bits();
+        self.learn64_from_bits(version);
     }
 
     fn meet_s32(&mut self, min: i32, max: i32) {
@@ -189,7 +208,7 @@ impl Reg {
 
     /// All that is known of a number is brought in step, as this kernel does it.
     pub fn bounds_sync(&mut self, version: Version) {
-        self.learn_from_bits();
+        self.learn_from_bits(version);
         if version >= Version(6, 8) {
             for _ in 0..3 {
                 self.deduce32();
@@ -200,7 +219,7 @@ impl Reg {
             self.deduce_early();
         }
         self.learn_bits();
-        self.learn_from_bits();
+        self.learn_from_bits(version);
     }
 
     /// What is wrong with the ranges, where something is: they came from a path that cannot be, or lost a step.

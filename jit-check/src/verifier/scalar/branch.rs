@@ -88,6 +88,24 @@ pub(in crate::verifier) fn branch_taken(
     decide(a, b, op, is_32, version)
 }
 
+/// As [`branch_taken`] where both sides are one register. Since Linux 7.0.
+pub(in crate::verifier) fn branch_on_itself(reg: &Reg, op: u8, is_32: bool) -> Option<bool> {
+    match op {
+        op::JEQ | op::JGE | op::JLE | op::JSGE | op::JSLE => Some(true),
+        op::JSET => {
+            let view = View::of(reg, is_32);
+            if view.bits.is_const() {
+                Some(view.bits.value != 0)
+            } else if view.smin <= 0 && view.smax >= 0 {
+                None
+            } else {
+                Some(true)
+            }
+        }
+        _ => Some(false),
+    }
+}
+
 fn decide(a: &Reg, b: &Reg, op: u8, is_32: bool, version: Version) -> Option<bool> {
     let (one, two) = (View::of(a, is_32), View::of(b, is_32));
     match op {

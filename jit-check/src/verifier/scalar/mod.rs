@@ -9,7 +9,7 @@ mod ops;
 mod tests;
 mod tnum;
 
-pub(super) use branch::{branch_taken, flip, refine, reverse};
+pub(super) use branch::{branch_on_itself, branch_taken, flip, refine, reverse};
 pub(super) use ops::is_computable;
 pub use tnum::Tnum;
 
@@ -140,8 +140,9 @@ impl Env<'_> {
         if !self.since(6, 8) {
             return Ok(());
         }
+        let bug = if self.since(6, 16) { "verifier bug: " } else { "" };
         self.say(format_args!(
-            "REG INVARIANTS VIOLATION ({place}): {what} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] \
+            "{bug}REG INVARIANTS VIOLATION ({place}): {what} u64=[{:#x}, {:#x}] s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] \
              s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})\n",
             reg.umin,
             reg.umax,

@@ -78,14 +78,14 @@ impl Reg {
                     _ => self.var_off.xor(src.var_off),
                 };
                 self.bitwise32(op, src);
-                self.bitwise64(op, src);
+                self.bitwise64(op, src, version);
             }
             op::LSH if is_32 => self.shl32(src),
-            op::LSH => self.shl64(src),
+            op::LSH => self.shl64(src, version),
             op::RSH if is_32 => self.shr32(src),
-            op::RSH => self.shr64(src),
+            op::RSH => self.shr64(src, version),
             op::ARSH if is_32 => self.sar32(src),
-            op::ARSH => self.sar64(src),
+            op::ARSH => self.sar64(src, version),
             _ => {}
         }
         if is_32 {
@@ -233,7 +233,7 @@ impl Reg {
         };
     }
 
-    fn bitwise64(&mut self, op: u8, src: &Reg) {
+    fn bitwise64(&mut self, op: u8, src: &Reg, version: Version) {
         let Tnum { value, mask } = self.var_off;
         if src.var_off.is_const() && mask == 0 {
             self.mark_known(value);
@@ -249,7 +249,7 @@ impl Reg {
         } else {
             (i64::MIN, i64::MAX)
         };
-        self.learn_from_bits();
+        self.learn_from_bits(version);
     }
 
     /// 32-bit ranges of a shift to the left, of either width.
@@ -271,7 +271,7 @@ impl Reg {
         self.learn32_from_bits();
     }
 
-    fn shl64(&mut self, src: &Reg) {
+    fn shl64(&mut self, src: &Reg, version: Version) {
         let (min, max) = (src.umin, src.umax);
         // Shifts by 32 and back are how compilers extend a sign.
         (self.smin, self.smax) = if min == 32 && max == 32 {
@@ -287,7 +287,7 @@ impl Reg {
         }
         self.shl_ranges32(min, max);
         self.var_off = self.var_off.shl(min as u32);
-        self.learn_from_bits();
+        self.learn_from_bits(version);
     }
 
     fn shr32(&mut self, src: &Reg) {
@@ -299,13 +299,13 @@ impl Reg {
         self.learn32_from_bits();
     }
 
-    fn shr64(&mut self, src: &Reg) {
+    fn shr64(&mut self, src: &Reg, version: Version) {
         (self.smin, self.smax) = (i64::MIN, i64::MAX);
         self.var_off = self.var_off.shr(src.umin as u32);
         self.umin >>= src.umax;
         self.umax >>= src.umin;
         self.unbound32();
-        self.learn_from_bits();
+        self.learn_from_bits(version);
     }
 
     fn sar32(&mut self, src: &Reg) {
@@ -318,14 +318,14 @@ impl Reg {
         self.learn32_from_bits();
     }
 
-    fn sar64(&mut self, src: &Reg) {
+    fn sar64(&mut self, src: &Reg, version: Version) {
         let by = src.umin;
         self.smin >>= by;
         self.smax >>= by;
         self.var_off = self.var_off.sar(by as u32, false);
         (self.umin, self.umax) = (0, u64::MAX);
         self.unbound32();
-        self.learn_from_bits();
+        self.learn_from_bits(version);
     }
 }
 

@@ -59,6 +59,10 @@ fn every_pair_of_small_tnums_holds_every_result() {
             assert_eq!(a.overlaps(b), !both.is_empty(), "{a} {b}");
             assert!(both.iter().all(|x| a.intersect(b).contains(*x)), "{a} {b}");
             assert!(numbers_of(a, BITS).all(|x| a.union(b).contains(x)), "{a} {b}");
+            for x in 0..=1 << BITS {
+                let above = numbers_of(a, BITS).find(|number| *number > x);
+                assert_eq!(a.next_above(x), above.unwrap_or(a.value | a.mask), "{a} above {x}");
+            }
             assert_eq!(a.includes(b), numbers_of(b, BITS).all(|x| a.contains(x)), "{a} {b}");
         }
     }

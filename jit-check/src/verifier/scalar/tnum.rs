@@ -203,6 +203,24 @@ impl Tnum {
         Tnum::known(self.value | other.value, self.mask & other.mask)
     }
 
+    /// The least of its numbers above `number`; its greatest where there is none.
+    #[must_use]
+    pub const fn next_above(self, number: u64) -> u64 {
+        let greatest = self.value | self.mask;
+        if number >= greatest {
+            return greatest;
+        }
+        if number < self.value {
+            return self.value;
+        }
+        // Counted up within the unknown bits: known ones are filled, so that a carry runs over them, as it does over all
+        // bits beneath the highest that does not fit.
+        let over = number - self.value;
+        let misfit = 64 - (over & !self.mask).leading_zeros();
+        let low = if misfit > 63 { u64::MAX } else { (1 << misfit) - 1 };
+        self.value | ((over | low | !self.mask).wrapping_add(1) & self.mask)
+    }
+
     /// The lowest `size` bytes.
     #[must_use]
     pub const fn cast(self, size: u32) -> Tnum {
