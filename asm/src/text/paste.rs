@@ -57,6 +57,10 @@ impl<'a> Text<'a> {
     /// Whether the line is one that the verifier prints between instructions.
     pub fn is_log(&self) -> bool {
         let rest = self.c.rest();
+        // Most lines begin with a register or an access to memory.
+        if matches!(rest.as_bytes(), [b'r' | b'w', b'0'..=b'9', ..] | [b'*' | b'%' | b'.', ..]) {
+            return false;
+        }
         let state = |text: &str| {
             let text = text.trim_start();
             let text =
@@ -80,9 +84,11 @@ impl<'a> Text<'a> {
     /// `int f(struct __sk_buff * ctx):`, which bpftool prints above a function.
     pub fn is_prototype(&self) -> bool {
         let rest = self.c.rest().trim_end();
+        if !rest.ends_with("):") {
+            return false;
+        }
         let (_, word) = self.c.clone().word();
-        rest.ends_with("):")
-            && !word.is_empty()
+        !word.is_empty()
             && !word.starts_with('.')
             && !rest.contains('=')
             && self.c.register_of(word).is_none()
@@ -162,6 +168,9 @@ impl<'a> Text<'a> {
 
     /// The number of a loop in front of an index, in the list that `Live regs before insn` heads.
     pub fn skip_loop_number(&mut self) {
+        if !self.c.peek().is_some_and(|b| b.is_ascii_digit()) {
+            return;
+        }
         let mut parts = self.c.rest().split_ascii_whitespace();
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         if let (Some(number), Some(index)) = (parts.next(), parts.next())

@@ -90,7 +90,8 @@ pub fn listing(words: &[Insn]) {
     let assembly = Assembly::from(program);
     for syntax in [Syntax::Kernel, Syntax::Mnemonic] {
         let mut listing = Listing::new(&assembly);
-        (listing.syntax, listing.exact_lines, listing.opcodes) = (syntax, true, words.len().is_multiple_of(2));
+        (listing.syntax, listing.exact_lines, listing.opcodes) =
+            (syntax, true, words.len().is_multiple_of(2));
         let text = listing.to_string();
         let again = assemble(&text).unwrap_or_else(|errors| panic!("{}", errors.report("text")));
         assert_eq!(again, assembly, "{text}");
