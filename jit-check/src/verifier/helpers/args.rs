@@ -106,7 +106,10 @@ impl Env<'_> {
         }
         let arg = if arg.kind == ArgType::MapValue { self.resolve_map_value(arg, meta)? } else { arg };
         if reg.is_null() && arg.flags.contains(Flags::MAYBE_NULL) {
-            self.mark_chain_precision(regno)?;
+            // That it is NULL decides what is checked.
+            if self.since(7, 0) {
+                self.mark_chain_precision(regno)?;
+            }
         } else {
             self.check_reg_type(regno, &arg, meta)?;
             let releases = arg.flags.contains(Flags::OBJ_RELEASE);

@@ -23,7 +23,8 @@ impl<'a> Env<'a> {
         text.clear();
         let (regs, slots) =
             if all { (u32::MAX, u64::MAX) } else { (self.scratched_regs, self.scratched_slots) };
-        let _ = Printer { env: self, out: &mut text }.frame(&self.cur, frame, regs, slots);
+        let _ = Printer { env: self, out: &mut text, marks: !self.since(6, 18) }
+            .frame(&self.cur, frame, regs, slots);
         self.log.write(format_args!("{text}"));
         self.keep.text = text;
         if !all {
@@ -35,7 +36,12 @@ impl<'a> Env<'a> {
     pub(in crate::verifier) fn print_cached_state(&mut self, id: StateId, frame: usize) {
         let Some(state) = self.nodes.get(id.0 as usize).and_then(Option::as_deref) else { return };
         let mut text = String::new();
-        let _ = Printer { env: self, out: &mut text }.frame(state, frame, u32::MAX, u64::MAX);
+        let _ = Printer { env: self, out: &mut text, marks: !self.since(6, 18) }.frame(
+            state,
+            frame,
+            u32::MAX,
+            u64::MAX,
+        );
         self.log.write(format_args!("{text}"));
     }
 
@@ -65,6 +71,8 @@ fn padding(len: u64) -> u64 {
 struct Printer<'p, 'a> {
     env: &'p Env<'a>,
     out: &'p mut String,
+    /// Read and write marks are printed: Linux 6.18 keeps none.
+    marks: bool,
 }
 
 impl<'a> Printer<'_, 'a> {
@@ -77,7 +85,7 @@ impl<'a> Printer<'_, 'a> {
             if reg.base == Base::NotInit || regs >> at & 1 == 0 {
                 continue;
             }
-            write!(self.out, " R{at}{}=", Marks(reg.live))?;
+            write!(self.out, " R{at}{}=", Marks(reg.live, self.marks))?;
             self.reg(frame, reg)?;
         }
         let mut at = 0;
@@ -106,7 +114,7 @@ impl<'a> Printer<'_, 'a> {
         let reg = &slot.spilled;
         match slot.types[7] {
             SlotType::Spill => {
-                write!(self.out, " fp{}{}=", place(*at), Marks(reg.live))?;
+                write!(self.out, " fp{}{}=", place(*at), Marks(reg.live, self.marks))?;
                 // Bytes above a narrower spill.
                 slot.types
                     .iter()
@@ -120,7 +128,13 @@ impl<'a> Printer<'_, 'a> {
                 let Some(slot) = frame.stack.get(*at) else { return Ok(()) };
                 let reg = &slot.spilled;
                 let Extra::Dynptr { kind, first_slot } = reg.extra else { return Ok(()) };
-                write!(self.out, " fp{}{}=dynptr_{}(", place(*at), Marks(reg.live), dynptr_name(kind))?;
+                write!(
+                    self.out,
+                    " fp{}{}=dynptr_{}(",
+                    place(*at),
+                    Marks(reg.live, self.marks),
+                    dynptr_name(kind)
+                )?;
                 let mut list = List(",", true);
                 if reg.id != 0 {
                     list.next(self.out)?;
@@ -154,12 +168,12 @@ impl<'a> Printer<'_, 'a> {
                     self.out,
                     " fp{}{}=iter_{name}(ref_id={},state={state},depth={depth})",
                     place(*at),
-                    Marks(reg.live),
+                    Marks(reg.live, self.marks),
                     reg.ref_obj_id
                 )
             }
             _ => {
-                write!(self.out, " fp{}{}=", place(*at), Marks(reg.live))?;
+                write!(self.out, " fp{}{}=", place(*at), Marks(reg.live, self.marks))?;
                 slot.types.iter().for_each(|&kind| self.out.push(letter(kind)));
                 Ok(())
             }
@@ -356,12 +370,12 @@ impl fmt::Display for Unsigned {
     }
 }
 
-/// `_rw`, `_w`, `_rD`: read, written, final.
-struct Marks(Live);
+/// `_rw`, `_w`, `_rD`: read, written, final; only where the kernel prints them.
+struct Marks(Live, bool);
 
 impl fmt::Display for Marks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == Live::NONE {
+        if self.0 == Live::NONE || !self.1 {
             return Ok(());
         }
         f.write_str("_")?;
@@ -440,8 +454,9 @@ mod tests {
 
     #[test]
     fn marks_follow_the_name() {
-        assert_eq!(Marks(Live::NONE).to_string(), "");
-        assert_eq!(Marks(Live(Live::READ64.0 | Live::WRITTEN.0)).to_string(), "_rw");
-        assert_eq!(Marks(Live(Live::READ32.0 | Live::DONE.0)).to_string(), "_rD");
+        assert_eq!(Marks(Live::NONE, true).to_string(), "");
+        assert_eq!(Marks(Live(Live::READ64.0 | Live::WRITTEN.0), true).to_string(), "_rw");
+        assert_eq!(Marks(Live(Live::READ32.0 | Live::DONE.0), true).to_string(), "_rD");
+        assert_eq!(Marks(Live::WRITTEN, false).to_string(), "");
     }
 }

@@ -454,7 +454,12 @@ impl<'a> Env<'a> {
         let call = usize::try_from(subseq_idx - 1).ok().and_then(|at| self.insns.get(at));
         let from_call = call.is_some_and(|insn| insn.opcode == JMP | CALL && insn.regs >> 4 == PSEUDO_CALL);
         let result = from_call && bt.has(0);
-        if from_call && bt.regs() & ARGS != 0 {
+        let after = usize::try_from(subseq_idx).ok().and_then(|at| self.aux.get(at));
+        if !self.since(7, 0) && after.is_some_and(|aux| aux.calls_callback) {
+            // Whoever calls back sets its arguments: older kernels do not look for where the caller got its own.
+            bt.regs[bt.frame] &= !ARGS;
+        }
+        if (from_call || !self.since(7, 0)) && bt.regs() & ARGS != 0 {
             self.bug_regs(bt)?;
         }
         bt.clear(0);
