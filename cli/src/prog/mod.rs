@@ -12,6 +12,7 @@ mod load;
 mod object;
 mod prepared;
 mod run;
+mod run_simulated;
 mod signature;
 mod stream;
 
@@ -49,11 +50,10 @@ pub fn command() -> Command {
         )
         // bpftool takes the beginning of a verb for the first that has it.
         .alias("d"))
-        .subcommand(verb(
-            "run",
-            "Run a program on made-up input",
-            "PROG { data_in FILE | ctx_in FILE } [data_out FILE [data_size_out N]] [ctx_out FILE [ctx_size_out N]] \
-             [repeat N]; `-` is standard input or output",
+        .subcommand(run_simulated::command(
+            "A file that runs in the interpreter; or a loaded program: PROG { data_in FILE | ctx_in FILE } \
+             [data_out FILE [data_size_out N]] [ctx_out FILE [ctx_size_out N]] [repeat N]; `-` is standard input or \
+             output",
         ))
         .subcommand(load::command(
             "load",
@@ -74,6 +74,7 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
     match verb {
         "list" => list::main(m, options),
         "dump" => dump::main(m, options),
+        "run" if run_simulated::is_meant(m) => run_simulated::main(m, options),
         "run" => run::run(m, options),
         "load" => load::main(m, options, false),
         "loadall" => load::main(m, options, true),
