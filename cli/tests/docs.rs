@@ -45,6 +45,7 @@ fn root_documented_commands_run() {
         ("docs/stackcount.md", 5),
         ("docs/btf.md", 8),
         ("docs/prog.md", 10),
+        ("docs/asm.md", 6),
         ("docs/map.md", 6),
     ];
     for (page, least) in pages {

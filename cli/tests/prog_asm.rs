@@ -40,11 +40,11 @@ fn texts_are_assembled() {
     prints(
         &["prog", "asm", "-e", "r0 = 42; r1 = 5 ll", "-e", "exit"],
         expect![[r#"
-           0: b7 00 00 00 2a 00 00 00  r0 = 42
-           1: 18 01 00 00 05 00 00 00  r1 = 0x5 ll
-              00 00 00 00 00 00 00 00
-           3: 95 00 00 00 00 00 00 00  exit
-    "#]],
+               0: b7 00 00 00 2a 00 00 00  r0 = 42
+               1: 18 01 00 00 05 00 00 00  r1 = 0x5 ll
+                  00 00 00 00 00 00 00 00
+               3: 95 00 00 00 00 00 00 00  exit
+        "#]],
     );
     prints(
         &["prog", "asm", "--hex", "-e", "r0 = 42; r1 = 5 ll; exit"],
@@ -58,49 +58,49 @@ fn texts_are_assembled() {
     prints(
         &["-p", "prog", "asm", "-e", text],
         expect![[r#"
-        {
-            "type": "kprobe",
-            "maps": [
-                {
-                    "name": "m",
-                    "type": "hash",
-                    "key_size": 4,
-                    "value_size": 8,
-                    "max_entries": 2,
-                    "flags": 0
-                }
-            ],
-            "functions": [
-                {
-                    "name": "f",
-                    "insn": 0
-                }
-            ],
-            "insns": [
-                {
-                    "insn": 0,
-                    "bytes": "18110000000000000000000000000000",
-                    "text": "r1 = map[id:0]",
-                    "line": 4,
-                    "source": "r1 = map[m]"
-                },
-                {
-                    "insn": 2,
-                    "bytes": "b700000000000000",
-                    "text": "r0 = 0",
-                    "line": 5,
-                    "source": "r0 = 0"
-                },
-                {
-                    "insn": 3,
-                    "bytes": "9500000000000000",
-                    "text": "exit",
-                    "line": 6,
-                    "source": "exit"
-                }
-            ]
-        }
-    "#]],
+            {
+                "type": "kprobe",
+                "maps": [
+                    {
+                        "name": "m",
+                        "type": "hash",
+                        "key_size": 4,
+                        "value_size": 8,
+                        "max_entries": 2,
+                        "flags": 0
+                    }
+                ],
+                "functions": [
+                    {
+                        "name": "f",
+                        "insn": 0
+                    }
+                ],
+                "insns": [
+                    {
+                        "insn": 0,
+                        "bytes": "18110000000000000000000000000000",
+                        "text": "r1 = map[m]",
+                        "line": 4,
+                        "source": "r1 = map[m]"
+                    },
+                    {
+                        "insn": 2,
+                        "bytes": "b700000000000000",
+                        "text": "r0 = 0",
+                        "line": 5,
+                        "source": "r0 = 0"
+                    },
+                    {
+                        "insn": 3,
+                        "bytes": "9500000000000000",
+                        "text": "exit",
+                        "line": 6,
+                        "source": "exit"
+                    }
+                ]
+            }
+        "#]],
     );
 }
 

@@ -58,7 +58,8 @@ pub struct Row<'a> {
 impl<'a> Xlated<'a> {
     /// Goes through the instructions.
     pub fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
-        let options = DisasmOptions { names: self.names, opcodes: true, translated: true, ..DisasmOptions::default() };
+        let options =
+            DisasmOptions { names: self.names, opcodes: true, translated: true, ..DisasmOptions::default() };
         let mut starts: Vec<usize> =
             disassemble_with(self.insns, options).map(|(at, _)| at).skip(1).collect();
         starts.push(self.insns.len());

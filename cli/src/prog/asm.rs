@@ -3,9 +3,10 @@
 use super::input;
 use crate::objects::{Options, Words, out, words::usage};
 use crate::output::jsonw::Json;
-use ::asm::{Assembly, Insn};
+use ::asm::{Assembly, DisasmOptions, Imm64, Insn, Names};
 use anyhow::{Context, Result, anyhow};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -48,10 +49,27 @@ struct Row<'a> {
     text: String,
 }
 
+/// The names of a text's maps, where its instructions load their addresses.
+struct MapNames<'a>(&'a Assembly);
+
+impl Names for MapNames<'_> {
+    fn imm64_at(&self, insn: usize, value: Imm64) -> Option<Cow<'_, str>> {
+        let uses = &self.0.program.map_refs;
+        let used = uses.get(uses.binary_search_by_key(&insn, |used| used.insn).ok()?)?;
+        let name = &self.0.maps.get(used.map.0 as usize)?.name;
+        match value {
+            Imm64::MapValue { offset, .. } => Some(format!("map[{name}][0]+{offset}").into()),
+            _ => Some(format!("map[{name}]").into()),
+        }
+    }
+}
+
 fn rows(assembly: &Assembly) -> Vec<Row<'_>> {
     let insns = &assembly.program.insns;
     let mut rows: Vec<Row<'_>> = Vec::new();
-    for (at, text) in asm::disassemble(insns) {
+    let maps = MapNames(assembly);
+    let options = DisasmOptions { names: &maps, ..DisasmOptions::default() };
+    for (at, text) in asm::disassemble_with(insns, options) {
         rows.push(Row { at, words: &[], text });
     }
     let mut end = insns.len();
