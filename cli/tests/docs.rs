@@ -37,6 +37,7 @@ fn root_documented_commands_run() {
         ("refused.o", bpf::REFUSED),
         ("globals.o", bpf::GLOBALS),
         ("typed.o", bpf::TYPED),
+        ("count.s", include_bytes!("../../tests/bpf/count.s")),
     ] {
         std::fs::write(place.join(name), bytes).expect("an object file");
     }
