@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::os::unix::process::CommandExt;
 
+use asm::Insn;
 use bpf_sys::map::MapType;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, features, memlock};
 use btf::{Btf, Kind};
-use tracewell_jit_check::kernel::Kernel;
+use tracewell_jit_check::Program;
+use tracewell_jit_check::kernel::{Kernel, Privileges, Version};
+use tracewell_jit_check::verifier::{Options, verify};
 
 const EXIT: u64 = 0x95;
 /// One more than any kernel has.
@@ -233,4 +237,67 @@ fn root_each_type_is_there_where_the_table_says_so() {
     // Distributions leave these out: remote controls, and sockets' maps without an XDP socket.
     wrong.retain(|line| !["program lirc_mode2:", "map xskmap:"].iter().any(|known| line.starts_with(known)));
     assert!(wrong.is_empty(), "Linux {release}: {wrong:#?}");
+}
+
+/// Types of programs that those without privileges may load, by the helpers that they are refused.
+fn refused_unprivileged() -> String {
+    let mut text = String::new();
+    for prog_type in [ProgType::SocketFilter, ProgType::CgroupSkb] {
+        let asker = Asker::new(prog_type, None);
+        if !asker.is_loaded() {
+            return format!("{} is not loaded: {}", prog_type.name(), asker.say(100_000));
+        }
+        let refused = (1..HELPERS).filter(|helper| asker.say(*helper).contains("cannot use helper"));
+        let _ = writeln!(text, "{}: {:?}", prog_type.name(), refused.collect::<Vec<_>>());
+    }
+    text
+}
+
+/// The same, as simulated.
+fn refused_unprivileged_here(kernel: &Kernel<'_>) -> String {
+    let mut options = Options::default();
+    options.privileges = Privileges::None;
+    [ProgType::SocketFilter, ProgType::CgroupSkb].into_iter().fold(String::new(), |mut text, prog_type| {
+        let refused = (1..HELPERS).filter(|helper| {
+            let insns = [call(*helper), EXIT].map(Insn::from_u64).to_vec();
+            verify(&Program::new("ask", prog_type, insns), kernel, &options).log.contains("cannot use helper")
+        });
+        let _ = writeln!(text, "{}: {:?}", prog_type.name(), refused.collect::<Vec<_>>());
+        text
+    })
+}
+
+#[test]
+fn root_the_unprivileged_are_refused_the_same_helpers() {
+    let name = "root_the_unprivileged_are_refused_the_same_helpers";
+    const CHILD: &str = "TRACEWELL_UNPRIVILEGED_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        println!("--8<--\n{}-->8--", refused_unprivileged());
+        return;
+    }
+    const SYSCTL: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
+    // Guests are the tests' own; the running machine stays as it is.
+    if std::env::var_os("TRACEWELL_GUEST").is_some() {
+        let _ = std::fs::write(SYSCTL, "0");
+    }
+    let sysctl = std::fs::read_to_string(SYSCTL).unwrap_or_default();
+    if sysctl.trim() != "0" {
+        eprintln!("SKIP {name}: kernel.unprivileged_bpf_disabled is {}", sysctl.trim());
+        return;
+    }
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = Kernel::new(release.parse().expect("a release"), None);
+    if kernel.version < Version(6, 12) {
+        eprintln!("SKIP {name}: helpers are as in Linux 6.12, and this is {}", kernel.version);
+        return;
+    }
+    let child = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .uid(65534)
+        .output()
+        .expect("the test without privileges");
+    let said = String::from_utf8_lossy(&child.stdout);
+    let answer = said.split("--8<--\n").nth(1).and_then(|rest| rest.split("-->8--").next());
+    assert_eq!(answer.unwrap_or(&said), refused_unprivileged_here(&kernel));
 }
