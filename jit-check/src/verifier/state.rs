@@ -79,6 +79,8 @@ pub(crate) struct Frame {
     pub callback_depth: u32,
     /// Slots by distance from the frame pointer.
     pub stack: Vec<Slot>,
+    /// References that were held when this frame called the next: each frame has a list of its own before Linux 6.14.
+    pub held: Vec<Ref>,
 }
 
 /// Index of a cached state.
@@ -131,6 +133,14 @@ pub(crate) struct State {
 impl State {
     pub fn curframe(&self) -> usize {
         self.frames.len().saturating_sub(1)
+    }
+}
+
+impl State {
+    /// Frame `caller` calls another function: notes what is held.
+    pub fn note_held(&mut self, caller: usize) {
+        let State { frames, refs, .. } = self;
+        frames[caller].held.clone_from(refs);
     }
 }
 

@@ -29,6 +29,9 @@ impl<'a> Env<'a> {
         let mut frame = fresh_frame(self.insn_idx as i32, caller as u32 + 1, subprog);
         // Parents come along: a read of an argument is a read of the caller's register.
         frame.regs[1..=5].copy_from_slice(&self.cur.frames[caller].regs[1..=5]);
+        if !self.since(6, 14) {
+            self.cur.note_held(caller);
+        }
         self.cur.frames.push(Box::new(frame));
         self.mark_state_scratched();
         self.clear_caller_saved(caller);
@@ -234,7 +237,11 @@ impl<'a> Env<'a> {
             self.push_state(start, insn_idx, false)?;
             return self.new_frame_allowed();
         }
+        let lists = !self.since(6, 14);
         let state = self.push_state(start, insn_idx, false)?;
+        if lists {
+            state.note_held(caller);
+        }
         state.frames.push(Box::new(fresh_frame(insn_idx as i32, caller as u32 + 1, subprog)));
         set(state, caller, caller + 1)?;
         state.callback_unroll_depth += 1;
@@ -278,9 +285,19 @@ impl<'a> Env<'a> {
             self.say(format_args!("returning from callee:\n"));
             self.print_state(at, true);
             self.say(format_args!("to caller at {to}:\n"));
-            self.print_state(at - 1, true);
+        }
+        if !self.since(6, 14) {
+            if in_callback {
+                // The caller's list was not touched.
+                self.cur.refs = std::mem::take(&mut self.cur.frames[at - 1].held);
+            } else {
+                self.cur.frames[at - 1].held.clear();
+            }
         }
         self.cur.frames.pop();
+        if self.logs() {
+            self.print_state(at - 1, true);
+        }
         if in_callback && let Some(before) = self.find_prev_entry(callsite) {
             self.widen_current(before);
         }

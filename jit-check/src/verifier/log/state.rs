@@ -95,7 +95,7 @@ impl<'a> Printer<'_, 'a> {
             }
             at += 1;
         }
-        self.refs(state)?;
+        self.refs(state, number)?;
         if frame.in_callback {
             self.out.push_str(" cb");
         }
@@ -180,11 +180,12 @@ impl<'a> Printer<'_, 'a> {
         }
     }
 
-    fn refs(&mut self, state: &State) -> fmt::Result {
-        // Locks are listed since they are kept as references.
+    fn refs(&mut self, state: &State, frame: usize) -> fmt::Result {
+        // Locks are listed since they are kept as references, in one list for all frames.
         let locks = self.env.since(6, 14);
+        let refs = if locks || frame == state.curframe() { &state.refs } else { &state.frames[frame].held };
         let mut separator = " refs=";
-        for held in &state.refs {
+        for held in refs {
             if held.id != 0 && (locks || held.kind == RefKind::Ptr) {
                 write!(self.out, "{separator}{}", held.id)?;
                 separator = ",";

@@ -76,6 +76,7 @@ impl Frame {
             callback_ret_range,
             callback_depth,
             stack,
+            held,
         } = other;
         self.regs = *regs;
         self.callsite = *callsite;
@@ -89,6 +90,7 @@ impl Frame {
         self.callback_depth = *callback_depth;
         self.stack.clear();
         self.stack.extend_from_slice(stack);
+        self.held.clone_from(held);
     }
 }
 

@@ -150,6 +150,7 @@ impl Compare<'_> {
         old.callback_depth <= cur.callback_depth
             && old.regs.iter().zip(&cur.regs).all(|(old, cur)| self.reg(old, cur))
             && self.stacks(&old.stack, &cur.stack)
+            && self.refs(&old.held, &cur.held)
     }
 
     pub fn regs_exact(&mut self, old: &Reg, cur: &Reg) -> bool {
