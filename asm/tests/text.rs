@@ -190,6 +190,8 @@ fn mnemonics() {
         movsx8to64 r1, r2
         lddw r1, 0x1122334455667788
         lddw r1, map[id:3]
+        ld_pseudo r1, 2, 0x500000003
+        ld_pseudo r1, 7, 0
         ldxdw r0, [r1+8]
         ldxb r0, [ %r1 - 0x4 ]
         ldxhsx r0, [r1]
@@ -228,6 +230,9 @@ fn mnemonics() {
             movsx8to64 r1, r2                                r1 = (s8)r2                                movsx8to64 r1, r2
             lddw r1, 0x1122334455667788                      r1 = 0x1122334455667788 ll                 lddw r1, 0x1122334455667788
             lddw r1, map[id:3]                               r1 = map[id:3]                             lddw r1, map[id:3]
+            ld_pseudo r1, 2, 0x500000003                     r1 = map[id:3][0]+5                        lddw r1, map[id:3][0]+5
+            ld_pseudo r1, 7, 0
+                1:15: 7 is out of range: a kind is 1 to 6
             ldxdw r0, [r1+8]                                 r0 = *(u64 *)(r1 +8)                       ldxdw r0, [r1+8]
             ldxb r0, [ %r1 - 0x4 ]                           r0 = *(u8 *)(r1 -4)                        ldxb r0, [r1-4]
             ldxhsx r0, [r1]                                  r0 = *(s16 *)(r1 +0)                       ldxhsx r0, [r1+0]
@@ -649,6 +654,9 @@ fn llvm_objdump() {
        4:	95 00 00 00 00 00 00 00	exit
        5:	bc 20 00 00 00 00 00 00	w0 = w2
        6:	95 00 00 00 00 00 00 00	exit
+       7:	bf f0 00 00 00 00 00 00	<unknown>
+       8:	18 11 00 00 03 00 00 00 00 00 00 00 00 00 00 00	ld_pseudo	r1, 0x1, 0x3
+      10:	40 70 00 00 00 00 e0 ff	r0 = *(u32 *)skb[r7]
         ",
         expect![[r#"
                     r1 = 0x5 ll
@@ -658,6 +666,9 @@ fn llvm_objdump() {
             L5:
                     w0 = w2
                     exit
+                    .raw 0x000000000000f0bf
+                    r1 = map[id:3]
+                    r0 = *(u32 *)skb[r7 + -2097152]
         "#]],
     );
     mistakes(

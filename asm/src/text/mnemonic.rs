@@ -22,6 +22,8 @@ pub(super) enum Op {
     LoadAbs(Size),
     LoadInd(Size),
     Imm64,
+    /// clang's 64-bit immediate load of a kind (`ld_pseudo r1, 1, 3`).
+    Pseudo,
     Goto,
     GotoLong,
     Jump(Cond, Width),
@@ -188,6 +190,7 @@ pub(super) fn find(word: &str) -> Option<Op> {
     let sized = |prefix: &str| word.strip_prefix(prefix).and_then(size);
     match word {
         "lddw" => return Some(Op::Imm64),
+        "ld_pseudo" => return Some(Op::Pseudo),
         "ja" | "ja16" | "jmp" => return Some(Op::Goto),
         "ja32" | "jal" => return Some(Op::GotoLong),
         "addr_space_cast" => return Some(Op::Cast),
@@ -337,6 +340,25 @@ impl<'a> Text<'a> {
                 let dst = self.c.whole()?;
                 self.comma()?;
                 self.imm64(dst)?;
+            }
+            Op::Pseudo => {
+                const KIND: &str = "1 to 6";
+                let dst = self.c.whole()?;
+                self.comma()?;
+                let kind = self.number()?;
+                self.comma()?;
+                let wide = self.number()?.wide()?;
+                let (low, high) = (wide as i32, (wide >> 32) as i32);
+                let value = match kind.fit("a kind", KIND)? {
+                    1_u8 => Imm64::MapFd(low),
+                    2 => Imm64::MapValue { fd: low, offset: high as u32 },
+                    3 => Imm64::BtfId { btf_id: low as u32, obj_fd: high },
+                    4 => Imm64::Func(low),
+                    5 => Imm64::MapIdx(low as u32),
+                    6 => Imm64::MapIdxValue { index: low as u32, offset: high as u32 },
+                    other => return Err(kind.fail(format!("{other} is out of range: a kind is {KIND}"))),
+                };
+                self.emit(Instruction::LdImm64 { dst, value })?;
             }
             Op::Goto => {
                 let (target, at) = self.target()?;

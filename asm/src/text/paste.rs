@@ -4,7 +4,7 @@ use super::cursor::{Cursor, in_word, starts_word};
 use super::error::{Fail, Parsed};
 use super::near;
 use super::statement::Text;
-use crate::Insn;
+use crate::{Insn, decode};
 
 /// The opcode, and maybe the index, that a statement has in front.
 #[derive(Clone, Copy)]
@@ -26,9 +26,16 @@ pub(super) struct Pasted {
 
 /// The bytes in front of an instruction.
 pub(super) struct Bytes {
-    words: Vec<Insn>,
+    pub words: Vec<Insn>,
     at: usize,
     len: usize,
+}
+
+impl Bytes {
+    /// Whether they are one instruction.
+    pub fn are_valid(&self) -> bool {
+        decode(&self.words).is_ok_and(|(_, slots)| slots == self.words.len())
+    }
 }
 
 /// Opcode of calls.
@@ -227,11 +234,13 @@ impl<'a> Text<'a> {
         Some(Bytes { words, at, len: bytes.len() * 3 - 1 })
     }
 
-    /// Compares the bytes in front of an instruction with it. What a call calls only they tell.
+    /// Compares the bytes in front of an instruction with it. Only they tell what kind of function a call calls, and what
+    /// a packet load with a register adds to it.
     pub fn check_bytes(&mut self, bytes: &Bytes, (insns, fixups): (usize, usize)) -> Parsed {
         let made = self.out.program.insns.get_mut(insns..).unwrap_or_default();
-        if let ([word @ Insn { opcode: CALL, .. }], [given @ Insn { opcode: CALL, .. }]) =
-            (&mut *made, &bytes.words[..])
+        if let ([word], [given]) = (&mut *made, &bytes.words[..])
+            && word.opcode == given.opcode
+            && matches!(word.opcode, CALL | 0x40 | 0x48 | 0x50)
         {
             *word = *given;
             self.fixups.truncate(fixups);

@@ -282,6 +282,12 @@ impl<'a> Text<'a> {
         if self.c.at_end() && bytes.is_none() {
             return Ok(());
         }
+        if let Some(words) = bytes.as_ref().filter(|bytes| !bytes.are_valid()) {
+            // There is no text for them but `<unknown>`, or one that leaves out what is wrong.
+            self.out.program.insns.extend(&words.words);
+            self.c.pos = self.c.end;
+            return Ok(());
+        }
         self.take_prefix(index);
         let before = (self.here(), self.fixups.len());
         self.instruction()?;

@@ -393,6 +393,9 @@ fn set_type(program: &mut ProgramSpec, text: &str) -> Result<()> {
 
 /// An object of what an assembly text says.
 pub fn object_of(assembly: &Assembly, stem: &str) -> Result<Object> {
+    if assembly.program.insns.is_empty() {
+        bail!("there are no instructions in the text");
+    }
     let mut object = Object::new(stem);
     if let Some(license) = &assembly.license {
         object.license = license.clone();
