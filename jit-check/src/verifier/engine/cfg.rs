@@ -1,6 +1,7 @@
 //! Control flow: what can be reached, and where states are to be kept.
 
 use super::super::env::{EINVAL, Env, Reject, Res, reject};
+use super::super::helpers::{calls_back, calls_back_later, changes_packets};
 use super::walk::{Parts, op, target};
 use asm::{Helper, Insn};
 
@@ -17,42 +18,10 @@ struct Search {
     stack: Vec<usize>,
 }
 
-/// Helpers that move packet data, so that pointers to it are gone.
-const CHANGES_PACKET: [Helper; 23] = [
-    Helper::CLONE_REDIRECT,
-    Helper::L3_CSUM_REPLACE,
-    Helper::L4_CSUM_REPLACE,
-    Helper::LWT_PUSH_ENCAP,
-    Helper::LWT_SEG6_ACTION,
-    Helper::LWT_SEG6_ADJUST_SRH,
-    Helper::LWT_SEG6_STORE_BYTES,
-    Helper::MSG_POP_DATA,
-    Helper::MSG_PULL_DATA,
-    Helper::MSG_PUSH_DATA,
-    Helper::SKB_ADJUST_ROOM,
-    Helper::SKB_CHANGE_HEAD,
-    Helper::SKB_CHANGE_PROTO,
-    Helper::SKB_CHANGE_TAIL,
-    Helper::SKB_PULL_DATA,
-    Helper::SKB_STORE_BYTES,
-    Helper::SKB_VLAN_POP,
-    Helper::SKB_VLAN_PUSH,
-    Helper::STORE_HDR_OPT,
-    Helper::XDP_ADJUST_HEAD,
-    Helper::XDP_ADJUST_META,
-    Helper::XDP_ADJUST_TAIL,
-    // The program that it goes on with may call any of the others.
-    Helper::TAIL_CALL,
-];
-
-/// Helpers that call a subprogram back while they run.
-const CALLS_BACK: [Helper; 4] =
-    [Helper::FOR_EACH_MAP_ELEM, Helper::FIND_VMA, Helper::LOOP, Helper::USER_RINGBUF_DRAIN];
-
 impl<'a> Env<'a> {
     /// Whether the call calls a subprogram back later.
     pub(in crate::verifier) fn is_async_callback_insn(&self, insn: Insn) -> bool {
-        (insn.is_helper_call() && insn.imm == Helper::TIMER_SET_CALLBACK.0 as i32)
+        (insn.is_helper_call() && calls_back_later(Helper(insn.imm as u32)))
             || (insn.is_kfunc_call()
                 && self.is_callback_calling_kfunc(insn)
                 && !self.is_kfunc(insn, "bpf_rbtree_add_impl")
@@ -61,7 +30,7 @@ impl<'a> Env<'a> {
 
     /// Whether the call calls a subprogram back while it runs.
     pub(in crate::verifier) fn is_sync_callback_insn(&self, insn: Insn) -> bool {
-        (insn.is_helper_call() && CALLS_BACK.contains(&Helper(insn.imm as u32)))
+        (insn.is_helper_call() && calls_back(Helper(insn.imm as u32)))
             || (insn.is_kfunc_call()
                 && self.is_callback_calling_kfunc(insn)
                 && !self.is_async_callback_insn(insn))
@@ -128,7 +97,7 @@ impl<'a> Env<'a> {
                     (aux.calls_callback, aux.force_checkpoint) = (true, true);
                     (aux.prune_point, aux.jmp_point) = (true, true);
                 }
-                if insn.is_helper_call() && CHANGES_PACKET.contains(&Helper(insn.imm as u32)) {
+                if insn.is_helper_call() && changes_packets(Helper(insn.imm as u32)) {
                     let subprog = self.containing_subprog(at);
                     self.subprogs[subprog].changes_pkt_data = true;
                 }

@@ -21,8 +21,6 @@ use bpf_sys::prog::{AttachType, ProgType};
 pub(super) use proto::ArgType;
 use proto::{Condition, Proto};
 
-pub(super) use maps::is_tracing_prog_type;
-
 /// What was learned from the arguments of a call of a helper.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallMeta {
@@ -41,13 +39,10 @@ pub(crate) struct CallMeta {
     pub ref_obj_id: u32,
     pub dynptr_id: u32,
     pub map_uid: u32,
-    pub func: u32,
-    pub btf: Option<(BtfIdx, u32)>,
     pub ret_btf: Option<(BtfIdx, u32)>,
     pub subprogno: u32,
     /// Special field of the map value (index into its record's fields).
     pub kptr_field: Option<usize>,
-    pub map_key_const: Option<i64>,
     /// What that field is, and what it points to.
     pub kptr_field_target: Option<(FieldKind, (BtfIdx, u32))>,
 }

@@ -24,9 +24,9 @@ enum Value {
     Stack(i32),
     /// The map of this index itself.
     Map(u32),
-    MapValue,
-    MapValuePlus,
-    MapValueOrNull,
+    Element,
+    ElementPlus,
+    OrNull,
     Packet,
     PacketEnd,
     /// A kernel object, and what lies in it.
@@ -50,9 +50,9 @@ const VALUES: [Value; 22] = [
     Value::Map(0),
     Value::Map(1),
     Value::Map(2),
-    Value::MapValue,
-    Value::MapValuePlus,
-    Value::MapValueOrNull,
+    Value::Element,
+    Value::ElementPlus,
+    Value::OrNull,
     Value::Packet,
     Value::PacketEnd,
     Value::Task,
@@ -106,7 +106,7 @@ fn usual(kind: ArgType, helper: Helper) -> Value {
         ArgType::Anything | ArgType::Scalar => Value::Number(0),
         ArgType::Size | ArgType::SizeOrZero | ArgType::AllocSize => Value::Number(8),
         ArgType::Btf("task_struct") => Value::Task,
-        ArgType::Timer | ArgType::SpinLock | ArgType::KptrDest | ArgType::ConstStr => Value::MapValue,
+        ArgType::Timer | ArgType::SpinLock | ArgType::KptrDest | ArgType::ConstStr => Value::Element,
         _ => Value::Stack(-16),
     }
 }
@@ -137,15 +137,15 @@ fn set(insns: &mut Vec<Insn>, regno: u8, value: Value) {
             insns.push(Insn::new(LD_IMM64, regno, 1, 0, map as i32));
             insns.push(Insn::new(0, 0, 0, 0, 0));
         }
-        Value::MapValue => {
+        Value::Element => {
             insns.push(Insn::new(LD_IMM64, regno, 2, 0, 0));
             insns.push(Insn::new(0, 0, 0, 0, 0));
         }
-        Value::MapValuePlus => {
+        Value::ElementPlus => {
             insns.push(Insn::new(LD_IMM64, regno, 2, 0, 0));
             insns.push(Insn::new(0, 0, 0, 0, 12));
         }
-        Value::MapValueOrNull => from(7, 0),
+        Value::OrNull => from(7, 0),
         // data at 76, data_end at 80 of struct __sk_buff; 0 and 4 of struct xdp_md.
         Value::Packet => add(0x61, 6, 76, 0),
         Value::PacketEnd => add(0x61, 6, 80, 0),
@@ -159,7 +159,7 @@ fn program(proto: &Proto, values: [Value; 5]) -> Vec<Insn> {
     for slot in 1..=8i16 {
         insns.push(Insn::new(0x7a, 10, 0, -8 * slot, 0));
     }
-    if values.contains(&Value::MapValueOrNull) {
+    if values.contains(&Value::OrNull) {
         set(&mut insns, 1, Value::Map(1));
         set(&mut insns, 2, Value::Stack(-8));
         insns.push(Insn::new(CALL, 0, 0, 0, Helper::MAP_LOOKUP_ELEM.0 as i32));
