@@ -5,14 +5,15 @@
 
 use tracewell_jit_check as jit_check;
 
+use bpf_sys::map::Map;
 use jit_check::generate::{Shape, listing, program, shrink};
-use jit_check::kernel::{Kernel, Version};
-use jit_check::live::{self, Difference, Input, LiveError, LiveOptions};
-use jit_check::{Program, interp, verifier};
+use jit_check::kernel::{Kernel, Privileges, Version};
+use jit_check::live::{self, Difference, Input, Live, LiveError, LiveOptions};
+use jit_check::{Program, verifier};
 use std::process::ExitCode;
 
 /// How many differences of each kind are shown.
-const SHOWN: usize = 5;
+const SHOWN: u64 = 5;
 
 struct Random(u64);
 
@@ -26,47 +27,83 @@ impl Random {
     }
 }
 
+/// What there is to know of one program.
+struct Looked {
+    accepted: bool,
+    simulated: verifier::Verdict,
+    same_count: bool,
+    difference: Option<Difference>,
+}
+
+/// Everything that is needed for looking at programs; the maps serve all of them.
+struct Bench<'k> {
+    kernel: Kernel<'k>,
+    maps: Vec<Map>,
+    inputs: [Input; 2],
+}
+
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>().unwrap_or(0));
     let (count, seed) = (args.next().unwrap_or(10_000), args.next().unwrap_or(1));
-    let release = loader::kernel::release().unwrap_or_default();
-    let Ok(version) = release.parse::<Version>() else {
-        eprintln!("generated: {release:?} is no version");
-        return ExitCode::from(2);
-    };
-    let kernel = Kernel::new(version, None);
+    match run(count, seed) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("generated: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(count: u64, seed: u64) -> Result<bool, Box<dyn std::error::Error>> {
+    let version: Version = loader::kernel::release().unwrap_or_default().parse()?;
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let (mut accepted, mut lax, mut strict, mut results, mut counts) = (0, 0, 0, 0, 0);
+    let shape = Shape::default();
+    let maps = live::make_maps(&program(&[], &shape))?;
+    let packet: Vec<u8> = (0..96).map(|at: u8| at.wrapping_mul(37)).collect();
+    let bench =
+        Bench { kernel: Kernel::new(version, None), maps, inputs: [Input::default(), Input::packet(packet)] };
+    let (mut accepted, mut lax, mut strict, mut results, mut counts) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
     for nth in 0..count {
         let bytes: Vec<u8> = (0..64 + random.next() % 400).map(|_| random.next() as u8).collect();
-        let program = program(&bytes, &Shape::default());
-        let (theirs, ours) = (kernels_verdict(&program), simulated(&program, &kernel));
-        let Some(theirs) = theirs else { return ExitCode::from(2) };
-        accepted += u64::from(theirs);
-        if theirs != ours.accepted {
-            let kind = if ours.accepted { &mut lax } else { &mut strict };
+        let program = program(&bytes, &shape);
+        let looked = bench.look(&program)?;
+        accepted += u64::from(looked.accepted);
+        if looked.accepted != looked.simulated.accepted {
+            let kind = if looked.accepted { &mut strict } else { &mut lax };
             *kind += 1;
-            if *kind <= SHOWN as u64 {
-                let same = |p: &Program| {
-                    kernels_verdict(p) == Some(theirs) && simulated(p, &kernel).accepted != theirs
-                };
-                let small = shrink(&program, same);
+            if *kind <= SHOWN {
+                let small = shrink(&program, |p| {
+                    bench
+                        .look(p)
+                        .is_ok_and(|l| l.accepted == looked.accepted && l.simulated.accepted != l.accepted)
+                });
+                let reason = bench.look(&small)?.simulated.reason;
                 println!(
-                    "-- program {nth}: the kernel {theirs}, simulated: {}\n{}",
-                    simulated(&small, &kernel).reason,
+                    "-- program {nth}: the kernel accepts: {}; simulated: {reason:?}\n{}",
+                    looked.accepted,
+                    listing(&small)
+                );
+            }
+        } else if looked.accepted && !looked.same_count {
+            counts += 1;
+            if counts <= SHOWN {
+                let small = shrink(&program, |p| {
+                    bench.look(p).is_ok_and(|l| l.accepted && l.simulated.accepted && !l.same_count)
+                });
+                println!(
+                    "-- program {nth}: another count than {}\n{}",
+                    bench.look(&small)?.simulated.stats.insns,
                     listing(&small)
                 );
             }
         }
-        if theirs {
-            counts += u64::from(!same_count(&program, ours.stats.insns));
-            if let Some(difference) = result_differs(&program) {
-                results += 1;
-                if results <= SHOWN as u64 {
-                    let small = shrink(&program, |p| result_differs(p).is_some());
-                    let difference = result_differs(&small).unwrap_or(difference);
-                    println!("-- program {nth}: {difference}\n{}", listing(&small));
-                }
+        if looked.difference.is_some() {
+            results += 1;
+            if results <= SHOWN {
+                let small = shrink(&program, |p| bench.look(p).is_ok_and(|l| l.difference.is_some()));
+                let difference = bench.look(&small)?.difference.map_or_else(String::new, |d| d.to_string());
+                println!("-- program {nth}: {difference}\n{}", listing(&small));
             }
         }
     }
@@ -74,38 +111,42 @@ fn main() -> ExitCode {
         "{count} programs: the kernel takes {accepted}; the simulator takes {lax} that the kernel refuses and refuses {strict} that \
          it takes; {counts} have another count of instructions; {results} results differ"
     );
-    if results == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(results == 0)
 }
 
-fn simulated(program: &Program, kernel: &Kernel<'_>) -> verifier::Verdict {
-    let mut options = verifier::Options::default();
-    options.log_level = 4;
-    verifier::verify(program, kernel, &options)
-}
-
-fn kernels_verdict(program: &Program) -> Option<bool> {
-    let maps = live::make_maps(program).map_err(|error| eprintln!("generated: {error}")).ok()?;
-    match live::load(program, &maps, LiveOptions { log_level: 4, ..LiveOptions::default() }) {
-        Ok(_) => Some(true),
-        Err(LiveError::Refused { .. }) => Some(false),
-        Err(error) => {
-            eprintln!("generated: {error}");
-            None
+impl Bench<'_> {
+    fn look(&self, program: &Program) -> Result<Looked, LiveError> {
+        let mut options = verifier::Options::default();
+        options.log_level = 4;
+        let simulated = verifier::verify(program, &self.kernel, &options);
+        let looked = |accepted, simulated, same_count, difference| Looked {
+            accepted,
+            simulated,
+            same_count,
+            difference,
+        };
+        match live::load(program, &self.maps, LiveOptions { log_level: 4, ..LiveOptions::default() }) {
+            Ok(live) => {
+                let same = live.log.contains(&format!("processed {} insns", simulated.stats.insns));
+                let difference = self.compare(program, &live)?;
+                Ok(looked(true, simulated, same, difference))
+            }
+            Err(LiveError::Refused { .. }) => Ok(looked(false, simulated, false, None)),
+            Err(error) => Err(error),
         }
     }
-}
 
-fn same_count(program: &Program, insns: u32) -> bool {
-    let Ok(maps) = live::make_maps(program) else { return false };
-    let Ok(live) = live::load(program, &maps, LiveOptions { log_level: 4, ..LiveOptions::default() }) else {
-        return false;
-    };
-    live.log.contains(&format!("processed {insns} insns"))
-}
-
-fn result_differs(program: &Program) -> Option<Difference> {
-    let packet: Vec<u8> = (0..96).map(|at: u8| at.wrapping_mul(37)).collect();
-    let inputs = [Input::default(), Input::packet(packet)];
-    let _ = interp::Options::default();
-    live::compare(program, &inputs).ok().flatten().map(|(_, difference)| difference)
+    /// The first difference between interpreter and kernel. Programs whose result depends on addresses or on stack that
+    /// nothing was written to are left out: a verifier that lets neither out refuses them.
+    fn compare(&self, program: &Program, live: &Live) -> Result<Option<Difference>, LiveError> {
+        let mut options = verifier::Options::default();
+        options.privileges = Privileges::Bpf;
+        options.log_level = 0;
+        if !verifier::verify(program, &self.kernel, &options).accepted {
+            return Ok(None);
+        }
+        live::reset_maps(program, &self.maps)?;
+        live::compare_loaded(program, live, &self.maps, &self.inputs)
+            .map(|found| found.map(|(_, difference)| difference))
+    }
 }

@@ -82,6 +82,9 @@ pub enum Privileges {
     /// `CAP_BPF`, `CAP_PERFMON`, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`: root.
     #[default]
     Full,
+    /// `CAP_BPF` and `CAP_NET_ADMIN` without `CAP_PERFMON`: loops and subprograms are allowed, and neither addresses nor
+    /// memory that was not initialised may get out. Since Linux 5.8.
+    Bpf,
     /// None of them, where `kernel.unprivileged_bpf_disabled` is 0.
     None,
 }

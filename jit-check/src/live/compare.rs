@@ -88,15 +88,24 @@ impl fmt::Display for Difference {
 pub fn compare(program: &Program, inputs: &[Input]) -> Result<Option<(usize, Difference)>, LiveError> {
     let maps = make_maps(program)?;
     let live = load(program, &maps, LiveOptions::default())?;
-    let mut machine = match Machine::new(program, interp::Options::default()) {
-        Ok(machine) => machine,
-        Err(error) => {
-            let source = bpf_sys::Error::Invalid { what: error.to_string() };
-            return Err(sys("set up the interpreter".to_owned(), source));
-        }
-    };
+    compare_loaded(program, &live, &maps, inputs)
+}
+
+/// As [`compare`], with a program that is loaded already, and with its maps in their initial state.
+///
+/// # Errors
+///
+/// As [`compare`].
+pub fn compare_loaded(
+    program: &Program,
+    live: &Live,
+    maps: &[Map],
+    inputs: &[Input],
+) -> Result<Option<(usize, Difference)>, LiveError> {
+    let mut machine =
+        Machine::new(program, interp::Options::default()).map_err(|error| stopped(error.to_string()))?;
     for (index, input) in inputs.iter().enumerate() {
-        let there = run_there(program, &live, &maps, input)?;
+        let there = run_there(program, live, maps, input)?;
         let difference = match run_here(program, &mut machine, input) {
             Ok(here) => differ(program, &here, &there),
             Err(trap) => Some(Difference::Trapped(trap)),
@@ -106,6 +115,10 @@ pub fn compare(program: &Program, inputs: &[Input]) -> Result<Option<(usize, Dif
         }
     }
     Ok(None)
+}
+
+fn stopped(what: String) -> LiveError {
+    sys("run the program in the interpreter".to_owned(), bpf_sys::Error::Invalid { what })
 }
 
 /// Runs it in the interpreter.

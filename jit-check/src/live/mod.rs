@@ -6,13 +6,13 @@
 mod compare;
 mod lines;
 
-pub use compare::{Difference, Input, Outcome, compare, outcome_here, run_here, run_there};
+pub use compare::{Difference, Input, Outcome, compare, compare_loaded, outcome_here, run_here, run_there};
 pub use lines::line_for_each_insn;
 
 use crate::program::Program;
 use asm::Insn;
 use bpf_sys::btf_obj::BtfObj;
-use bpf_sys::map::{Map, MapCreate, UpdateFlags};
+use bpf_sys::map::{Map, MapCreate, MapType, UpdateFlags};
 use bpf_sys::prog::{Prog, ProgLoad, Records};
 use loader::MapSpec;
 use std::os::fd::{AsFd, AsRawFd};
@@ -95,6 +95,29 @@ fn make_map(spec: &MapSpec) -> bpf_sys::Result<Map> {
         map.freeze()?;
     }
     Ok(map)
+}
+
+/// Brings the maps back to their initial content: array elements become zero (or the initial data), others go.
+///
+/// # Errors
+///
+/// [`LiveError::Sys`] with the map's name.
+pub fn reset_maps(program: &Program, maps: &[Map]) -> Result<(), LiveError> {
+    for (spec, map) in program.maps.iter().zip(maps) {
+        let failed = |source| sys(format!("reset map `{}`", spec.name), source);
+        let mut keys = Vec::new();
+        map.for_each_key(|key| keys.push(key.to_vec())).map_err(failed)?;
+        for key in keys {
+            if spec.map_type == MapType::Array {
+                let zeroes = vec![0; map.value_len()];
+                let value = spec.data.as_deref().unwrap_or(&zeroes);
+                map.update(&key, value, UpdateFlags::ANY).map_err(failed)?;
+            } else {
+                map.delete(&key).map_err(failed)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Loads a program with these maps, which [`make_maps`] made.

@@ -9,7 +9,7 @@ use bpf_sys::prog::{AttachType as At, ProgType};
 const MAX_INSNS_UNPRIVILEGED: usize = 4096;
 
 pub(super) fn check(program: &Program, options: &Options) -> Res {
-    let full = options.privileges == Privileges::Full;
+    let full = options.privileges != Privileges::None;
     let most = if full { 1_000_000 } else { MAX_INSNS_UNPRIVILEGED };
     if program.insns.is_empty() || program.insns.len() > most {
         return Err(Reject(E2BIG));
