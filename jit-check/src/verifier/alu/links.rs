@@ -114,8 +114,8 @@ fn sync_one(reg: &mut Reg, known: &Reg, version: Version) {
     reg.subreg_def = before.subreg_def;
     if linked_sums && before.off != known.off {
         (reg.off, reg.id) = (before.off, before.id);
-        let delta = before.off.wrapping_sub(known.off);
-        reg.add(&Reg::known(i64::from(delta) as u64), version);
+        let delta = i64::from(before.off) - i64::from(known.off);
+        reg.add(&Reg::known(delta as u64), version);
         if version >= Version(6, 18) {
             if (before.id | known.id) & ADD_CONST32 != 0 {
                 reg.zero_extend_32();
