@@ -210,7 +210,13 @@ fn draw_program(draw: &mut Draw, version: Version) -> Vec<Insn> {
             let off = draw.below(left.min(8) + 1) as i16;
             push(&mut words, draw_cond(draw, off));
         } else {
-            push(&mut words, draw_insn(draw, version));
+            let insn = draw_insn(draw, version);
+            push(&mut words, insn);
+            // Where the values are equal the processor leaves the upper half of r0 alone, and Linux 6.18 forgets to clear
+            // it when the state behind was pruned.
+            if let Instruction::Atomic { op: AtomicOp::CmpXchg, size: Size::W, .. } = insn {
+                push(&mut words, Instruction::Alu { op: AluOp::Mov, width: Width::W32, dst: Reg::R0, src: Reg::R0.into() });
+            }
         }
     }
     for reg in &REGS[1..] {

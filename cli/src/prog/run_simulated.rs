@@ -17,7 +17,8 @@ use std::time::Duration;
 
 /// The definition of the verb, with the words of loaded programs.
 pub fn command(words: &'static str) -> Command {
-    let about = "Run a program on made-up input: loaded programs in the kernel, everything else in the interpreter";
+    let about =
+        "Run a program on made-up input: loaded programs in the kernel, everything else in the interpreter";
     input::args_with(Command::new("run").about(about), "WORDS", words)
         .arg(
             Arg::new("mem")
@@ -35,7 +36,10 @@ pub fn command(words: &'static str) -> Command {
                 .default_value("1")
                 .help("Run it so many times; maps keep what was written"),
         )
-        .arg(flag("trace", "Print each instruction to standard error before it is executed, with its registers"))
+        .arg(flag(
+            "trace",
+            "Print each instruction to standard error before it is executed, with its registers",
+        ))
         .arg(flag("maps", "Print what is in the maps afterwards"))
         .arg(flag("strict", "Reading stack bytes that were not written is an error"))
         .arg(
@@ -123,7 +127,8 @@ pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
         match run {
             Ok(exit) => last = Some(exit),
             Err(trap) => {
-                let place = input.source_of(0, trap.insn).map(|s| format!("\n  {}:{}: {}", s.file, s.line, s.text));
+                let place =
+                    input.source_of(0, trap.insn).map(|s| format!("\n  {}:{}: {}", s.file, s.line, s.text));
                 bail!("{}: {trap}{}", input.name, place.unwrap_or_default());
             }
         }
@@ -150,9 +155,8 @@ fn program_of(input: &Input) -> Result<Ready> {
         });
     let target = if needs_types { Target::running()? } else { Target::described(None) };
     let types = if needs_types { target.btf() } else { None };
-    let version: Version = loader::kernel::release()
-        .and_then(|release| release.parse().ok())
-        .unwrap_or(Version::NEWEST);
+    let version: Version =
+        loader::kernel::release().and_then(|release| release.parse().ok()).unwrap_or(Version::NEWEST);
     let kernel = Kernel::new(version, types);
     let Some(first) = prepared(input, &target, &kernel).pop() else { bail!("there is no program in it") };
     let program = first.program.with_context(|| first.name.clone())?;
@@ -218,10 +222,10 @@ fn print(machine: &mut Machine, exit: &Exit, with_maps: bool, options: Options) 
     if options.json {
         let mut j = Json::new(&mut out, options.pretty);
         j.begin_object()?;
-        j.field("r0", format!("{:#x}", exit.r0))?;
+        j.field_str("r0", &format!("{:#x}", exit.r0))?;
         j.field("insns", exit.insns)?;
-        j.field("data_out", digits(&exit.data_out))?;
-        j.field("ctx_out", digits(&exit.ctx_out))?;
+        j.field_str("data_out", &digits(&exit.data_out))?;
+        j.field_str("ctx_out", &digits(&exit.ctx_out))?;
         j.end_object()?;
         j.finish()?;
     } else {
