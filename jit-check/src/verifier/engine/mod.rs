@@ -149,11 +149,11 @@ impl<'a> Env<'a> {
             unmodelled: Vec::new(),
             allow_ptr_leaks: full,
             allow_uninit_stack: full,
-            bpf_capable: options.privileges != Privileges::None,
+            bpf_capable: full,
             bypass_spec_v1: full || kernel.mitigations_off,
             bypass_spec_v4: full || kernel.mitigations_off,
             strict_alignment: strict && !program.flags.contains(ProgFlags::ANY_ALIGNMENT),
-            test_state_freq: options.privileges != Privileges::None && program.flags.contains(ProgFlags::TEST_STATE_FREQ),
+            test_state_freq: full && program.flags.contains(ProgFlags::TEST_STATE_FREQ),
             test_reg_invariants: program.flags.contains(ProgFlags::TEST_REG_INVARIANTS),
             explore_alu_limits: false,
             subprog_now: 0,
@@ -197,8 +197,7 @@ impl<'a> Env<'a> {
             Ok(()) => String::new(),
             Err(_) => self.log.text.trim_end().rsplit('\n').next().unwrap_or("").to_owned(),
         };
-        let subprogs = self.subprogs.len().saturating_sub(1);
-        self.stats.stack_depth = self.subprogs.iter().take(subprogs).map(|sub| sub.stack_depth).collect();
+        self.stats.stack_depth = self.stack_depths(outcome.is_ok());
         self.stats.insns = self.insn_processed;
         self.say_statistics();
         let Env { log, options, stats, unmodelled, fault, .. } = self;

@@ -4,7 +4,6 @@ use super::super::env::{EINVAL, Env, Reject, Res, reject};
 use super::super::reg::Reg;
 use super::super::state::{Ref, RefKind};
 use super::calls::invalidate;
-use asm::Insn;
 
 impl<'a> Env<'a> {
     /// A new reference of the current state: its id.
@@ -139,46 +138,5 @@ impl<'a> Env<'a> {
             let spilled = frame.stack.iter_mut().filter(|slot| slot.is_spilled_reg());
             spilled.for_each(|slot| f(&mut slot.spilled));
         }
-    }
-
-    /// Kernel functions that may be called while a lock is held.
-    pub(super) fn kfunc_allowed_under_lock(&self, insn: Insn) -> bool {
-        const ALWAYS: [&str; 8] = [
-            "bpf_list_push_front_impl",
-            "bpf_list_push_back_impl",
-            "bpf_list_pop_front",
-            "bpf_list_pop_back",
-            "bpf_rbtree_add_impl",
-            "bpf_rbtree_remove",
-            "bpf_rbtree_first",
-            "bpf_refcount_acquire_impl",
-        ];
-        const SINCE_6_15: [&str; 7] = [
-            "bpf_iter_num_new",
-            "bpf_iter_num_next",
-            "bpf_iter_num_destroy",
-            "bpf_res_spin_lock",
-            "bpf_res_spin_unlock",
-            "bpf_res_spin_lock_irqsave",
-            "bpf_res_spin_unlock_irqrestore",
-        ];
-        const SINCE_6_16: [&str; 5] =
-            ["bpf_list_front", "bpf_list_back", "bpf_rbtree_root", "bpf_rbtree_left", "bpf_rbtree_right"];
-        const SINCE_6_17: [&str; 5] = [
-            "bpf_arena_alloc_pages",
-            "bpf_arena_free_pages",
-            "bpf_arena_reserve_pages",
-            "bpf_stream_vprintk",
-            "bpf_stream_vprintk_impl",
-        ];
-        if insn.off != 0 {
-            return false;
-        }
-        let name = self.kfunc_name(insn.imm as u32, 0);
-        let name = name.as_str();
-        ALWAYS.contains(&name)
-            || (self.since(6, 15) && SINCE_6_15.contains(&name))
-            || (self.since(6, 16) && SINCE_6_16.contains(&name))
-            || (self.since(6, 17) && SINCE_6_17.contains(&name))
     }
 }

@@ -366,7 +366,7 @@ impl<'a> Env<'a> {
                 }
                 if self.cur.active_locks != 0
                     && ((src == 0 && insn.imm != Helper::SPIN_UNLOCK.0 as i32)
-                        || (src == op::PSEUDO_KFUNC_CALL && !self.kfunc_allowed_under_lock(insn)))
+                        || (src == op::PSEUDO_KFUNC_CALL && !self.is_kfunc_allowed_under_lock(insn)))
                 {
                     reject!(self, EINVAL, "function calls are not allowed while holding a lock");
                 }

@@ -553,6 +553,13 @@ impl<'a> Env<'a> {
         resilient || self.since(6, 17) && kfunc.name.starts_with("bpf_stream_vprintk")
     }
 
+    /// Registers that a call leaves unusable by its prototype, a bit each.
+    pub(in crate::verifier) fn kfunc_clobbers(&self, insn: Insn) -> Option<u16> {
+        let kfunc = self.kfunc_of(insn)?;
+        let result = u16::from(kfunc.result.0 != 0);
+        Some((1..=kfunc.params.len().min(5) as u16).fold(result, |mask, regno| mask | 1 << regno))
+    }
+
     /// Registers that a call with few clobbers leaves unusable, a bit each; `None` where the call is not such a one.
     pub(in crate::verifier) fn fastcall_kfunc_clobbers(&self, insn: Insn) -> Option<u16> {
         let kfunc = self.kfunc_of(insn)?;
