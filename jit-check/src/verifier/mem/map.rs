@@ -94,6 +94,7 @@ impl<'a> Env<'a> {
     }
 
     /// A load or store of a map value.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn check_map_value_access(
         &mut self,
         regno: u8,

@@ -210,12 +210,12 @@ impl<'a> Env<'a> {
             }
             "sched_ext_ops" => {
                 let kernel = self.btf(BtfIdx::KERNEL);
-                let inside = |path: &&str| {
+                let inside = |path: &str| {
                     kernel
                         .member_offset("task_struct", path)
                         .is_some_and(|(bit, bits)| within(off, size, bit, bits))
                 };
-                if name == "task_struct" && SCHEDULER_FIELDS.iter().any(|path| inside(&path)) {
+                if name == "task_struct" && SCHEDULER_FIELDS.iter().any(|path| inside(path)) {
                     return Ok(());
                 }
                 Err(Reject(EACCES))

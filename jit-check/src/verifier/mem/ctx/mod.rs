@@ -112,7 +112,7 @@ impl Env<'_> {
         }
         let CtxAccess { off, size, write, .. } = *asked;
         let at = u32::try_from(off).ok();
-        let aligned = at.filter(|at| at % size == 0);
+        let aligned = at.filter(|at| at.is_multiple_of(size));
         match prog_type {
             ProgType::Kprobe => {
                 let end = self.pt_regs_size();

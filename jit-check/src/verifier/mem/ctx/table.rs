@@ -148,6 +148,7 @@ impl Field {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table {
     /// Name of the UAPI struct.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look it up"))]
     pub name: &'static str,
     pub fields: &'static [Field],
 }
@@ -174,7 +175,7 @@ impl Table {
     /// The field in which the access begins. Accesses are aligned to their size.
     pub fn find(&self, access: &CtxAccess) -> Option<&'static Field> {
         let off = u32::try_from(access.off).ok()?;
-        if access.size == 0 || off % access.size != 0 {
+        if access.size == 0 || !off.is_multiple_of(access.size) {
             return None;
         }
         let here = |field: &&Field| (u32::from(field.at)..u32::from(field.at + field.len)).contains(&off);
@@ -189,7 +190,7 @@ impl Field {
         let rule = if access.write { self.write } else { self.read };
         let (off, size) = (u32::try_from(access.off).ok()?, access.size);
         let end = u32::from(self.at + self.len);
-        let wide = size == 8 && off % 8 == 0 && off + 8 <= end;
+        let wide = size == 8 && off.is_multiple_of(8) && off + 8 <= end;
         let fits = match rule.width {
             Width::None => false,
             Width::Just(n) => size == u32::from(n),

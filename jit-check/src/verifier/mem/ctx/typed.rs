@@ -79,7 +79,7 @@ impl Env<'_> {
         // LSM programs have no bound but that of their arguments, and may write to them.
         let bounded = self.prog_type() != ProgType::Lsm;
         let at = u32::try_from(off).ok()?;
-        if bounded && (write || off >= MAX_BYTES || at % size != 0) {
+        if bounded && (write || off >= MAX_BYTES || !at.is_multiple_of(size)) {
             return None;
         }
         if let Some(value) = self.scheduler_task(at) {
@@ -95,7 +95,7 @@ impl Env<'_> {
     fn argument(&mut self, off: u32, size: u32) -> Option<CtxValue> {
         let attach = self.attach.clone();
         let (btf, name) = (self.btf(attach.btf), attach.name.as_str());
-        if off % 8 != 0 {
+        if !off.is_multiple_of(8) {
             self.say(format_args!("func '{name}' offset {off} is not multiple of 8\n"));
             return None;
         }
@@ -254,7 +254,7 @@ impl Env<'_> {
         let stub = btf.type_by_id(btf.find(&stub, Kind::Func)?)?;
         let stub = btf.type_by_id(stub.type_id()?)?;
         let proto = btf.type_by_id(TypeId(self.attach.proto?))?;
-        if off % 8 != 0 || stub.len() != proto.len() {
+        if !off.is_multiple_of(8) || stub.len() != proto.len() {
             return None;
         }
         let arg = argument_at(btf, Some(proto), off) as usize;
