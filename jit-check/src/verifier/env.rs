@@ -293,6 +293,8 @@ pub(crate) struct Env<'a> {
     pub prev_insn_print_pos: u64,
     /// The source line that was printed last: index into the program's lines.
     pub prev_line: Option<usize>,
+    /// Whether the kernel knows the program's own types: it was given some, takes them, and the loader may load types.
+    pub own_types: bool,
     /// The instruction that a refusal is about.
     pub fault: Option<usize>,
     /// Whether `InsnAux::live_regs_before` is computed.

@@ -42,7 +42,7 @@ impl<'a> Env<'a> {
             let result = u16::from(proto.ret != RetType::Void);
             let args = proto.args.iter().zip(1..).filter(|(arg, _)| arg.kind != ArgType::None);
             let mask = args.fold(result, |mask, (_, regno)| mask | 1 << regno);
-            return Some((mask, self.helper_keeps_registers(helper)));
+            return Some((mask, proto.fastcall && self.kernel.jit));
         }
         if call.is_kfunc_call() {
             return self.kfunc_clobbers(call).map(|mask| (mask, self.fastcall_kfunc_clobbers(call).is_some()));

@@ -1,7 +1,14 @@
 //! Function and line records against the instructions.
 
 use super::super::env::{EINVAL, Env, Res, reject};
-use btf::{Kind, Linkage, TypeId};
+use btf::{Btf, Kind, Linkage, TypeId};
+
+/// Whether all parameters of functions have names: the kernel takes no types where some have none.
+pub(super) fn are_functions_named(own: &Btf<'_>) -> bool {
+    let funcs = own.own_types().filter(|(_, ty)| ty.kind() == Kind::Func);
+    let mut protos = funcs.filter_map(|(_, func)| own.type_by_id(func.type_id()?));
+    protos.all(|proto| proto.params().all(|param| !param.name.is_empty() || param.type_id == TypeId(0)))
+}
 
 impl<'a> Env<'a> {
     /// What can be said of function records before the functions are known.
@@ -52,7 +59,7 @@ impl<'a> Env<'a> {
                 }
             }
         }
-        if self.program.btf.is_some() && !self.program.lines.is_empty() {
+        if self.own_types && !self.program.lines.is_empty() {
             self.check_lines(count)?;
         }
         Ok(())

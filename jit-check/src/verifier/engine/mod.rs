@@ -45,12 +45,15 @@ pub(super) fn verify(program: &Program, kernel: &Kernel<'_>, options: &Options) 
         Some(Ok(own)) => Some(own),
         Some(Err(_)) => return Verdict::refused(EINVAL),
     };
+    // Loaders go on without types that the kernel does not take, and so does the program.
+    let own = own.filter(|own| options.privileges == Privileges::Full && line_info::are_functions_named(own));
     let mut btfs = vec![kernel.btf.unwrap_or(&no_kernel), own.as_ref().unwrap_or(&no_own)];
     btfs.extend(kernel.modules.iter().map(|(_, btf)| *btf));
     if let Err(Reject(errno)) = load::check(program, options) {
         return Verdict::refused(errno);
     }
     let mut env = Env::new(program, kernel, options, btfs);
+    env.own_types = own.is_some();
     let outcome = env.check();
     env.verdict(outcome)
 }
@@ -167,6 +170,7 @@ impl<'a> Env<'a> {
             prev_log_pos: 0,
             prev_insn_print_pos: 0,
             prev_line: None,
+            own_types: false,
             fault: None,
             live_known: false,
             keep: Default::default(),

@@ -97,7 +97,7 @@ impl<'a> Env<'a> {
     /// Whether each function has a type.
     pub(in crate::verifier) fn has_func_info(&self) -> bool {
         let funcs = &self.program.funcs;
-        self.program.btf.is_some()
+        self.own_types
             && !funcs.is_empty()
             && funcs.iter().all(|func| func.type_id.is_some_and(|id| id != TypeId(0)))
     }

@@ -72,8 +72,7 @@ impl<'a> Env<'a> {
 
     /// The source line of an instruction, when it is another than the one printed last.
     pub(in crate::verifier) fn print_line_info(&mut self, at: usize, prefix: std::fmt::Arguments<'_>) {
-        // Without CAP_BPF no types can be loaded, so that no lines are known.
-        if self.options.log_level == 0 || !self.bpf_capable {
+        if self.options.log_level == 0 || !self.own_types {
             return;
         }
         let lines = &self.program.lines;

@@ -430,7 +430,7 @@ impl<'a> Env<'a> {
         let Ok(id) = u32::try_from(learned.constant.unwrap_or(0)) else {
             reject!(self, EINVAL, "local type ID argument must be in range [0, U32_MAX]");
         };
-        if self.program.btf.is_none() {
+        if !self.own_types {
             if self.since(6, 6) {
                 reject!(self, EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF");
             }

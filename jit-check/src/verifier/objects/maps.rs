@@ -123,7 +123,7 @@ impl<'a> Env<'a> {
     fn map_record(&self, spec: &MapSpec) -> Result<Option<Record>, i32> {
         let Some(value) = spec.value_type else { return Ok(None) };
         // Who may not load types has maps without.
-        if !self.bpf_capable || goes_without_btf(spec.map_type) {
+        if !self.own_types || goes_without_btf(spec.map_type) {
             return Err(EINVAL);
         }
         let around = self.around(|btf, around| {
