@@ -45,8 +45,7 @@ impl Caller {
             Some(attach) => format!("{}/{}", prog_type.name(), attach.name()),
             None => prog_type.name(),
         };
-        let flags =
-            if prog_type == ProgType::Syscall { ProgFlags::SLEEPABLE } else { ProgFlags::empty() };
+        let flags = if prog_type == ProgType::Syscall { ProgFlags::SLEEPABLE } else { ProgFlags::empty() };
         Caller { name, prog_type, attach, btf_id: 0, flags, returns: 0 }
     }
 
@@ -79,7 +78,10 @@ impl Caller {
         program.attach_btf_id = (self.btf_id != 0).then_some(TypeId(self.btf_id));
         program.flags = self.flags;
         let verdict = verify(&program, kernel, &Options::default());
-        (verdict.accepted, if verdict.accepted { verdict.unmodelled.join(", ") } else { reason(&verdict.log) })
+        (
+            verdict.accepted,
+            if verdict.accepted { verdict.unmodelled.join(", ") } else { reason(&verdict.log) },
+        )
     }
 }
 
@@ -173,6 +175,30 @@ fn shapes() -> Vec<(&'static str, Vec<Insn>)> {
     let mut tasks = vec![Insn::new(0x85, 0, 0, 0, 158)];
     tasks.extend((1..=5).map(|reg| copy(reg, 0)));
     shapes.push(("tasks", tasks));
+    let mut first: Vec<Insn> = cleared().collect();
+    first.extend(stack(1, -128));
+    first.extend(zero(2..=5));
+    shapes.push(("stack and zeros", first));
+    let mut places = vec![Insn::new(0x85, 0, 0, 0, 158), copy(2, 0)];
+    places.extend(cleared());
+    places.extend(stack(1, -128));
+    places.extend(zero(3..=5));
+    shapes.push(("stack and the task", places));
+    let mut after = vec![Insn::new(0x85, 0, 0, 0, 158), copy(1, 0)];
+    after.extend(cleared());
+    after.extend(stack(2, -128));
+    after.push(mov(3, 8));
+    after.extend(stack(4, -64));
+    after.push(mov(5, 8));
+    shapes.push(("the task and memory", after));
+    let mut apart = vec![copy(6, 1)];
+    apart.extend(cleared());
+    apart.push(copy(1, 6));
+    apart.push(mov(2, 0));
+    apart.extend(stack(3, -128));
+    apart.push(mov(4, 8));
+    apart.push(mov(5, 0));
+    shapes.push(("the context and memory", apart));
     shapes
 }
 
@@ -233,7 +259,8 @@ fn root_kernel_functions_take_what_the_kernel_takes() {
     for (number, (shape, before)) in shapes().into_iter().enumerate() {
         // With all kinds of programs once; what arguments may be hardly depends on the kind.
         let some = |caller: &&Caller| {
-            let kinds = [ProgType::SchedCls, ProgType::Xdp, ProgType::Syscall, ProgType::Tracing, ProgType::Lsm];
+            let kinds =
+                [ProgType::SchedCls, ProgType::Xdp, ProgType::Syscall, ProgType::Tracing, ProgType::Lsm];
             number == 0 || kinds.contains(&caller.prog_type)
         };
         for caller in callers.iter().filter(some) {

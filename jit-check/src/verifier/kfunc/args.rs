@@ -37,6 +37,11 @@ pub(super) struct Learned {
 const TRUSTED: Flags = Flags::ALLOC.union(Flags::TRUSTED).union(Flags::NON_OWN_REF);
 
 impl<'a> Env<'a> {
+    /// How the log calls an argument: by its place from 0 behind `word`; by its register since Linux 7.1.
+    pub(in crate::verifier) fn arg_name(&self, at: usize, word: &str) -> String {
+        if self.since(7, 1) { format!("R{}", at + 1) } else { format!("{word}{at}") }
+    }
+
     /// Checks all arguments in turn.
     pub(super) fn check_kfunc_args(
         &mut self,
@@ -70,7 +75,15 @@ impl<'a> Env<'a> {
                 reject!(self, EINVAL, "Unrecognized arg#{at} type {}", kind_name(arg.ty.kind()));
             }
             if (trusted || rcu) && (reg.is_null() || reg.may_be_null()) && !ends(&arg.param, "__nullable") {
-                reject!(self, EACCES, "Possibly NULL pointer passed to trusted arg{at}");
+                reject!(self, EACCES, "Possibly NULL pointer passed to trusted {}", self.arg_name(at, "arg"));
+            }
+            if releases && self.since(7, 1) && reg.ref_obj_id == 0 && learned.release_regno == 0 {
+                let func = kfunc.name;
+                reject!(
+                    self,
+                    EINVAL,
+                    "release kfunc {func} expects referenced PTR_TO_BTF_ID passed to R{regno}"
+                );
             }
             if reg.ref_obj_id != 0 {
                 if releases && learned.ref_obj_id != 0 {
@@ -106,7 +119,7 @@ impl<'a> Env<'a> {
             }
             let arg_releases = releases && reg.ref_obj_id != 0
                 || kfunc.special == Special::DynptrFileDiscard && kind == ArgKind::Dynptr;
-            self.check_func_arg_reg_off(regno, &reg, arg_releases, false)?;
+            self.check_func_arg_reg_off(regno, &reg, arg_releases, kind == ArgKind::Dynptr)?;
             if self.check_pointer_arg(kfunc, at, kind, &arg, learned, insn_idx)? {
                 // Its size was checked with it.
                 index += 1;
@@ -206,7 +219,13 @@ impl<'a> Env<'a> {
             ArgKind::Null => {}
             ArgKind::Ctx => {
                 if !reg.is(Base::Ctx) {
-                    reject!(self, EINVAL, "arg#{at} expected pointer to ctx, but got {}", reg.type_name());
+                    reject!(
+                        self,
+                        EINVAL,
+                        "{} expected pointer to ctx, but got {}",
+                        self.arg_name(at, "arg#"),
+                        reg.type_name()
+                    );
                 }
                 if kfunc.special == Special::CastToKernCtx {
                     let Some(id) = self.kernel_ctx_type() else { return Err(Reject(EINVAL)) };
@@ -217,14 +236,29 @@ impl<'a> Env<'a> {
                 let object = reg.base == Base::BtfId;
                 if object && reg.flags == Flags::ALLOC {
                     if kfunc.special != Special::ObjDrop {
-                        reject!(self, EINVAL, "arg#{at} expected for bpf_obj_drop_impl()");
+                        reject!(
+                            self,
+                            EINVAL,
+                            "{} expected for bpf_obj_drop_impl()",
+                            self.arg_name(at, "arg#")
+                        );
                     }
                 } else if object && reg.flags == Flags::ALLOC | Flags::PERCPU {
                     if kfunc.special != Special::PercpuObjDrop {
-                        reject!(self, EINVAL, "arg#{at} expected for bpf_percpu_obj_drop_impl()");
+                        reject!(
+                            self,
+                            EINVAL,
+                            "{} expected for bpf_percpu_obj_drop_impl()",
+                            self.arg_name(at, "arg#")
+                        );
                     }
                 } else {
-                    reject!(self, EINVAL, "arg#{at} expected pointer to allocated object");
+                    reject!(
+                        self,
+                        EINVAL,
+                        "{} expected pointer to allocated object",
+                        self.arg_name(at, "arg#")
+                    );
                 }
                 if reg.ref_obj_id == 0 {
                     reject!(self, EINVAL, "allocated object must be referenced");
@@ -238,7 +272,12 @@ impl<'a> Env<'a> {
             ArgKind::ListHead | ArgKind::RbRoot => {
                 let allocated = reg.base == Base::BtfId && reg.flags == Flags::ALLOC;
                 if !reg.is(Base::MapValue) && !allocated {
-                    reject!(self, EINVAL, "arg#{at} expected pointer to map value or allocated object");
+                    reject!(
+                        self,
+                        EINVAL,
+                        "{} expected pointer to map value or allocated object",
+                        self.arg_name(at, "arg#")
+                    );
                 }
                 if allocated && reg.ref_obj_id == 0 {
                     reject!(self, EINVAL, "allocated object must be referenced");
@@ -272,13 +311,18 @@ impl<'a> Env<'a> {
             }
             ArgKind::Callback => {
                 let Extra::Subprog(subprog) = reg.extra else {
-                    reject!(self, EINVAL, "arg{at} expected pointer to func");
+                    reject!(self, EINVAL, "{} expected pointer to func", self.arg_name(at, "arg"));
                 };
                 learned.subprog = subprog;
             }
             ArgKind::RefcountedKptr => {
                 if !reg.is_alloc_object() {
-                    reject!(self, EINVAL, "arg#{at} is neither owning or non-owning ref");
+                    reject!(
+                        self,
+                        EINVAL,
+                        "{} is neither owning or non-owning ref",
+                        self.arg_name(at, "arg#")
+                    );
                 }
                 if !reg.is_non_owning() && reg.ref_obj_id != 0 {
                     learned.owning = true;
@@ -287,19 +331,24 @@ impl<'a> Env<'a> {
                     reject!(self, EFAULT, "verifier internal error: Couldn't find btf_record");
                 };
                 if record.refcount.is_none() {
-                    reject!(self, EINVAL, "arg#{at} doesn't point to a type with bpf_refcount field");
+                    reject!(
+                        self,
+                        EINVAL,
+                        "{} doesn't point to a type with bpf_refcount field",
+                        self.arg_name(at, "arg#")
+                    );
                 }
                 learned.object = reg.btf();
             }
             ArgKind::ConstStr => {
                 if !reg.is(Base::MapValue) {
-                    reject!(self, EINVAL, "arg#{at} doesn't point to a const string");
+                    reject!(self, EINVAL, "{} doesn't point to a const string", self.arg_name(at, "arg#"));
                 }
                 self.check_const_str(regno)?;
             }
             ArgKind::Workqueue | ArgKind::TaskWork | ArgKind::Timer => {
                 if !reg.is(Base::MapValue) {
-                    reject!(self, EINVAL, "arg#{at} doesn't point to a map value");
+                    reject!(self, EINVAL, "{} doesn't point to a map value", self.arg_name(at, "arg#"));
                 }
                 self.check_async_field(kind, &reg, learned)?;
             }
@@ -312,7 +361,12 @@ impl<'a> Env<'a> {
             ArgKind::ResSpinLock => {
                 let allocated = reg.base == Base::BtfId && reg.flags == Flags::ALLOC;
                 if !reg.is(Base::MapValue) && !allocated {
-                    reject!(self, EINVAL, "arg#{at} doesn't point to map value or allocated object");
+                    reject!(
+                        self,
+                        EINVAL,
+                        "{} doesn't point to map value or allocated object",
+                        self.arg_name(at, "arg#")
+                    );
                 }
                 let lock = matches!(kfunc.special, Special::ResSpinLock | Special::ResSpinLockIrqsave);
                 let irq =
@@ -463,7 +517,7 @@ impl<'a> Env<'a> {
         }
         let other = self.kernel_struct_id(reg.base);
         if (reg.base != Base::BtfId || reg.has_unsafe_flags() && !reg.is_rcu()) && other.is_none() {
-            self.say(format_args!("arg#{at} is {} ", reg.type_name()));
+            self.say(format_args!("{} is {} ", self.arg_name(at, "arg#"), reg.type_name()));
             reject!(self, EINVAL, "expected {} or socket", type_name(reg.base, reg.flags & TRUSTED));
         }
         let have = match (reg.base, reg.btf(), other) {
@@ -486,7 +540,8 @@ impl<'a> Env<'a> {
             reject!(
                 self,
                 EINVAL,
-                "kernel function {func} args#{at} expected pointer to {need_kind} {need_name} but R{} has a pointer to {have_kind} {have_name}",
+                "kernel function {func} {} expected pointer to {need_kind} {need_name} but R{} has a pointer to {have_kind} {have_name}",
+                self.arg_name(at, "args#"),
                 at + 1
             );
         }
@@ -507,8 +562,10 @@ impl<'a> Env<'a> {
             let checked = self.check_kfunc_mem_size_reg(regno + 1);
             if let Err(refusal) = checked {
                 self.say(format_args!(
-                    "arg#{at} arg#{} memory, len pair leads to invalid memory access\n",
-                    at + 1
+                    "{}{}{} memory, len pair leads to invalid memory access\n",
+                    self.arg_name(at, "arg#"),
+                    if self.since(7, 1) { " and " } else { " " },
+                    self.arg_name(at + 1, "arg#")
                 ));
                 return Err(refusal);
             }

@@ -127,7 +127,12 @@ impl<'a> Env<'a> {
         let regno = index as u8 + 1;
         let reg = *self.reg(regno);
         let flags = kfunc.flags.unwrap_or_default();
-        if kfunc.special == Special::CastToKernCtx || self.is_ctx_type(kfunc.btf, arg.id, index as u32) {
+        let session =
+            self.since(7, 1) && matches!(kfunc.name, "bpf_session_cookie" | "bpf_session_is_return");
+        if session
+            || kfunc.special == Special::CastToKernCtx
+            || self.is_ctx_type(kfunc.btf, arg.id, index as u32)
+        {
             return Ok(ArgKind::Ctx);
         }
         let param = &arg.param;
@@ -186,7 +191,8 @@ impl<'a> Env<'a> {
                 reject!(
                     self,
                     EINVAL,
-                    "kernel function {func} args#{index} pointer type {kind} {name} is not supported"
+                    "kernel function {func} {} pointer type {kind} {name} is not supported",
+                    self.arg_name(index, "args#")
                 );
             }
             return Ok(ArgKind::Object);
@@ -205,7 +211,8 @@ impl<'a> Env<'a> {
             reject!(
                 self,
                 EINVAL,
-                "arg#{index} pointer type {kind} {name} must point to {void}scalar, or struct with scalar"
+                "{} pointer type {kind} {name} must point to {void}scalar, or struct with scalar",
+                self.arg_name(index, "arg#")
             );
         }
         Ok(if sized { ArgKind::MemSize } else { ArgKind::Mem })

@@ -55,6 +55,7 @@ impl Hook {
             P::Tracing => Hook::Tracing,
             P::Lsm if since(6, 1) => Hook::Tracing,
             P::Tracepoint | P::PerfEvent if since(6, 12) => Hook::Tracing,
+            P::RawTracepoint | P::RawTracepointWritable if since(7, 1) => Hook::Tracing,
             P::Syscall => Hook::Syscall,
             P::CgroupSkb if since(6, 4) => Hook::Cgroup,
             P::CgroupSock | P::CgroupDevice | P::CgroupSockAddr | P::CgroupSockopt | P::CgroupSysctl
@@ -125,8 +126,15 @@ pub(super) fn lookup(
             .find_map(|set| set.funcs.iter().find(|(func, _)| *func == name))
     };
     let (_, flags) = find(Hook::Common).or_else(|| find(hook?))?;
-    // Arguments are trusted ones by default since Linux 7.0.
-    Some(if version >= Version(7, 0) { *flags | Flag::TRUSTED } else { *flags })
+    let mut flags = *flags;
+    if version >= Version(7, 0) {
+        // Arguments are trusted ones by default.
+        flags |= Flag::TRUSTED;
+        if name.starts_with("bpf_arena_") {
+            flags -= Flag::SLEEPABLE;
+        }
+    }
+    Some(flags)
 }
 
 /// Whether the function needs a program that is bound to a device.

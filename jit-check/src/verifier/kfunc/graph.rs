@@ -55,7 +55,7 @@ impl<'a> Env<'a> {
     /// An object that the program owns.
     pub(super) fn check_owned(&mut self, at: usize, reg: &Reg) -> Res {
         if reg.base != Base::BtfId || reg.flags != Flags::ALLOC {
-            reject!(self, EINVAL, "arg#{at} expected pointer to allocated object");
+            reject!(self, EINVAL, "{} expected pointer to allocated object", self.arg_name(at, "arg#"));
         }
         if reg.ref_obj_id == 0 {
             reject!(self, EINVAL, "allocated object must be referenced");
@@ -68,13 +68,13 @@ impl<'a> Env<'a> {
         if kfunc.special == Special::RbtreeAdd {
             return self.check_owned(at, reg);
         }
-        let name = match kfunc.special {
-            _ if !self.since(6, 16) => "rbtree_remove",
-            Special::RbtreeLeft => "bpf_rbtree_left",
-            Special::RbtreeRight => "bpf_rbtree_right",
-            _ => "bpf_rbtree_remove",
-        };
-        if !reg.is_non_owning() || reg.ref_obj_id != 0 {
+        // Since Linux 6.16 the node may be owned, too.
+        let owned_too = self.since(6, 16);
+        let name = if owned_too { kfunc.name } else { "rbtree_remove" };
+        if owned_too && !reg.is_non_owning() && reg.ref_obj_id == 0 {
+            reject!(self, EINVAL, "{name} can only take non-owning or refcounted bpf_rb_node pointer");
+        }
+        if !owned_too && (!reg.is_non_owning() || reg.ref_obj_id != 0) {
             reject!(self, EINVAL, "{name} node input must be non-owning ref");
         }
         if self.in_rbtree_lock_required_cb() {

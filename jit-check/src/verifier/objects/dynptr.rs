@@ -88,11 +88,16 @@ impl<'a> Env<'a> {
                 reject!(
                     self,
                     EINVAL,
-                    "arg#{} expected pointer to stack or const struct bpf_dynptr",
-                    regno - 1
+                    "{} expected pointer to stack or const struct bpf_dynptr",
+                    self.arg_name(usize::from(regno) - 1, "arg#")
                 );
             }
-            reject!(self, EINVAL, "arg#{} expected pointer to stack or dynptr_ptr", regno - 1);
+            reject!(
+                self,
+                EINVAL,
+                "{} expected pointer to stack or dynptr_ptr",
+                self.arg_name(usize::from(regno) - 1, "arg#")
+            );
         }
         if arg.contains(Flags::UNINIT | Flags::RDONLY) {
             reject!(self, EFAULT, "verifier internal error: misconfigured dynptr helper type flags");
@@ -112,12 +117,12 @@ impl<'a> Env<'a> {
             reject!(self, EINVAL, "cannot pass pointer to const bpf_dynptr, the helper mutates it");
         }
         if !self.is_dynptr(&reg) {
-            reject!(self, EINVAL, "Expected an initialized dynptr as arg #{}", self.arg_number(regno));
+            reject!(self, EINVAL, "Expected an initialized dynptr as {}", self.dynptr_arg_name(regno));
         }
         let wanted = DynptrKind::of_flags(arg);
         if wanted != DynptrKind::Invalid && self.dynptr_kind_of_reg(&reg) != Some(wanted) {
             let name = wanted.name();
-            reject!(self, EINVAL, "Expected a dynptr of type {name} as arg #{}", self.arg_number(regno));
+            reject!(self, EINVAL, "Expected a dynptr of type {name} as {}", self.dynptr_arg_name(regno));
         }
         if reg.base != Base::ConstDynptr {
             let slot = self.dynptr_slot(&reg)? as u32;
@@ -129,8 +134,9 @@ impl<'a> Env<'a> {
     }
 
     /// Numbers of arguments in the log: from 0; from 1 before Linux 6.9.
-    fn arg_number(&self, regno: u8) -> u8 {
-        if self.since(6, 9) { regno - 1 } else { regno }
+    fn dynptr_arg_name(&self, regno: u8) -> String {
+        let at = usize::from(regno) - usize::from(self.since(6, 9));
+        self.arg_name(at, "arg #")
     }
 
     fn make_dynptr(&mut self, reg: &Reg, insn_idx: usize, kind: DynptrKind, clone_ref: u32) -> Res {

@@ -40,10 +40,20 @@ impl<'a> Env<'a> {
     ) -> Res<Option<(usize, usize, u32)>> {
         let reg = *self.reg(regno);
         if !reg.is(Base::Stack) {
-            reject!(self, EINVAL, "arg#{} expected pointer to an iterator on stack", regno - 1);
+            reject!(
+                self,
+                EINVAL,
+                "{} expected pointer to an iterator on stack",
+                self.arg_name(usize::from(regno) - 1, "arg#")
+            );
         }
         let Some((name, slots)) = self.iter_size(arg.btf, arg.id) else {
-            reject!(self, EINVAL, "expected valid iter pointer as arg #{}", regno - 1);
+            reject!(
+                self,
+                EINVAL,
+                "expected valid iter pointer as {}",
+                self.arg_name(usize::from(regno) - 1, "arg #")
+            );
         };
         if arg.step == IterStep::New {
             let fits = match self.stack_object_slot(&reg, "iter", slots) {
@@ -54,7 +64,12 @@ impl<'a> Env<'a> {
                 }),
             };
             if !fits {
-                reject!(self, EINVAL, "expected uninitialized iter_{name} as arg #{}", regno - 1);
+                reject!(
+                    self,
+                    EINVAL,
+                    "expected uninitialized iter_{name} as {}",
+                    self.arg_name(usize::from(regno) - 1, "arg #")
+                );
             }
             for at in 0..slots {
                 self.check_mem_access(insn_idx, regno, at as i32 * 8, 8, Access::Write, None, false, false)?;
@@ -84,7 +99,12 @@ impl<'a> Env<'a> {
         let top = match self.is_iter(&reg, arg, slots) {
             Ok(top) => top,
             Err(EPROTO) => reject!(self, EPROTO, "expected an RCU CS when using {}", arg.func),
-            Err(_) => reject!(self, EINVAL, "expected an initialized iter_{name} as arg #{}", regno - 1),
+            Err(_) => reject!(
+                self,
+                EINVAL,
+                "expected an initialized iter_{name} as {}",
+                self.arg_name(usize::from(regno) - 1, "arg #")
+            ),
         };
         let frame = reg.frameno as usize;
         for at in 0..slots as usize {

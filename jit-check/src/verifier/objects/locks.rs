@@ -235,7 +235,12 @@ impl<'a> Env<'a> {
     pub(in crate::verifier) fn process_irq_flag(&mut self, regno: u8, save: bool, lock_class: bool) -> Res {
         let reg = *self.reg(regno);
         if !reg.is(Base::Stack) {
-            reject!(self, EINVAL, "arg#{} doesn't point to an irq flag on stack", regno - 1);
+            reject!(
+                self,
+                EINVAL,
+                "{} doesn't point to an irq flag on stack",
+                self.arg_name(usize::from(regno) - 1, "arg#")
+            );
         }
         let insn_idx = self.insn_idx;
         let frame = reg.frameno as usize;
@@ -245,7 +250,12 @@ impl<'a> Env<'a> {
                 Ok(at) => self.slot(frame, at).is_none_or(|slot| !slot.types.contains(&SlotType::IrqFlag)),
             };
             if !fits {
-                reject!(self, EINVAL, "expected uninitialized irq flag as arg#{}", regno - 1);
+                reject!(
+                    self,
+                    EINVAL,
+                    "expected uninitialized irq flag as {}",
+                    self.arg_name(usize::from(regno) - 1, "arg#")
+                );
             }
             self.check_mem_access(insn_idx, regno, 0, 8, Access::Write, None, false, false)?;
             let at = self.stack_object_slot(&reg, "irq_flag", 1)?;
@@ -272,7 +282,12 @@ impl<'a> Env<'a> {
                 .is_some_and(|slot| slot.spilled.ref_obj_id != 0 && slot.types == [SlotType::IrqFlag; 8])
         });
         let Some(at) = at else {
-            reject!(self, EINVAL, "expected an initialized irq flag as arg#{}", regno - 1);
+            reject!(
+                self,
+                EINVAL,
+                "expected an initialized irq flag as {}",
+                self.arg_name(usize::from(regno) - 1, "arg#")
+            );
         };
         self.mark_slot_read(frame, at as u32);
         self.mark_slot_scratched(at as u32);
