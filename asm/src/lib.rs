@@ -1,11 +1,14 @@
-//! The BPF instruction set ([RFC 9669]): instructions, a builder and a disassembler. No OS, no maps, no BTF.
+//! The BPF instruction set ([RFC 9669]): instructions, a builder, a disassembler and an assembler. No OS, no maps, no BTF.
 //!
 //! - [`Insn`] is a raw word, [`Instruction`] a decoded one; [`decode`] and [`Instruction::encode`] go between them and
 //!   cover ISA v1 to v4 and what Linux added since. Decoding allocates nothing and names the rule that a bad word
 //!   breaks.
 //! - [`Builder`] makes a [`Program`]: labels, long jumps where needed, maps by index ([`MapRef`]), helpers by name
 //!   ([`Helper`]), source lines.
-//! - [`disassemble`] prints as the kernel's verifier and `bpftool prog dump xlated` do; [`Names`] gives names.
+//! - [`disassemble`] prints as the kernel's verifier and `bpftool prog dump xlated` do, or mnemonics ([`Syntax`]);
+//!   [`Names`] gives names.
+//! - [`assemble`] reads both languages ([`text`] describes them), with labels, maps, data and functions; [`Listing`]
+//!   prints a whole program so that it assembles to the same again.
 //!
 //! ```
 //! use asm::{Builder, Helper, MapRef, Size, R0, R1, R2, R10};
@@ -50,7 +53,7 @@ mod instruction;
 mod opcode;
 mod print;
 mod program;
-mod text;
+pub mod text;
 
 pub use builder::{Builder, Isa, Label};
 pub use decode::{decode, decode_translated};

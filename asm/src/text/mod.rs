@@ -137,7 +137,7 @@ pub struct AsmOptions {
     pub translated: bool,
 }
 
-/// Assembles a text; the [module](crate#assembly-text) says what may be in it.
+/// Assembles a text; the [module](crate::text) says what may be in it.
 ///
 /// ```
 /// let text = "
