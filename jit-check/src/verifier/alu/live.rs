@@ -22,7 +22,7 @@ const STORE_RELEASE: i32 = 0x110;
 
 impl Env<'_> {
     /// Registers (a bit each) that are read at the instruction or behind it, before they are written.
-    pub(super) fn live_before(&mut self, insn_idx: usize) -> u16 {
+    pub(in crate::verifier) fn live_before(&mut self, insn_idx: usize) -> u16 {
         if !self.live_known {
             self.find_live_regs();
             self.live_known = true;

@@ -29,8 +29,8 @@ impl Env<'_> {
             code if code > op::END => reject!(self, EINVAL, "invalid BPF_ALU opcode {code:x}"),
             code => self.check_binary(insn, code)?,
         }
-        let mut reg = *self.reg(dst);
-        if reg.bounds_violation().is_some() {
+        if self.reg(dst).bounds_violation().is_some() {
+            let mut reg = *self.reg(dst);
             let checked = self.check_bounds(&mut reg, "alu");
             *self.reg_mut(dst) = reg;
             checked?;
