@@ -46,6 +46,10 @@ impl<'a> Env<'a> {
         let mut learned = Learned::default();
         self.check_kfunc_args(&kfunc, &mut learned, insn_idx)?;
         self.push_kfunc_callback(&kfunc, &learned, insn_idx)?;
+        if flags.contains(Flag::RCU_PROTECTED) && self.since(6, 18) && !self.in_rcu_cs() {
+            let name = kfunc.name;
+            reject!(self, EACCES, "kernel func {name} requires RCU critical section protection");
+        }
         if kfunc.special == Special::SessionCookie {
             (learned.r0_size, learned.r0_rdonly) = (8, false);
         }
