@@ -1,5 +1,6 @@
 //! What a walk through a program carries with it.
 
+use super::known::{Known, Recording};
 use super::log::Log;
 use super::objects::{Objects, Record};
 use super::reg::{BtfIdx, Reg};
@@ -23,12 +24,12 @@ pub struct Options {
     /// `BPF_F_STRICT_ALIGNMENT` and the other test flags come with the program's flags.
     pub max_insns: u32,
     /// What was known of each register at each instruction, for checking concrete values against it.
-    pub record_states: bool,
+    pub record: Recording,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { privileges: Privileges::Full, log_level: 1, max_insns: 1_000_000, record_states: false }
+        Options { privileges: Privileges::Full, log_level: 1, max_insns: 1_000_000, record: Recording::Nothing }
     }
 }
 
@@ -46,6 +47,8 @@ pub struct Verdict {
     pub insn: Option<usize>,
     /// The log, in the kernel's format.
     pub log: String,
+    /// What was known on the way, as far as [`Options::record`] asked for it.
+    pub known: Vec<Known>,
     /// What the walk took.
     pub stats: Statistics,
     /// Something the simulator does not model was met; the verdict is a guess then. Empty where nothing was.
@@ -227,6 +230,7 @@ pub(crate) struct Pending {
     pub insn_idx: usize,
     pub prev_insn_idx: usize,
     pub log_pos: u64,
+    pub recorded: usize,
 }
 
 /// The walk.
@@ -282,7 +286,7 @@ pub(crate) struct Env<'a> {
     /// Whether the program was found to sleep, tail call, change packets ...
     pub changes_pkt_data: bool,
     /// Registers as they were recorded for each instruction, where that was asked for.
-    pub recorded: Vec<(usize, Vec<Reg>)>,
+    pub recorded: Vec<Known>,
     /// What the program is attached to by type.
     pub attach: Attach,
     /// Registers (a bit each) and stack slots of the current frame that changed since the state was last printed.

@@ -4,6 +4,7 @@
 //! register and stack slot, the same pruning, the same words in the log.
 
 mod env;
+mod known;
 mod log;
 mod op;
 mod reg;
@@ -19,6 +20,7 @@ mod scalar;
 mod states;
 
 pub use env::{Options, Statistics, Verdict};
+pub use known::{Known, Numbers, Recording, Value};
 pub use scalar::Tnum;
 
 use crate::kernel::Kernel;

@@ -106,6 +106,7 @@ impl Verdict {
             reason: String::new(),
             insn: None,
             log: String::new(),
+            known: Vec::new(),
             stats: Statistics::default(),
             unmodelled: Vec::new(),
         }
@@ -204,13 +205,14 @@ impl<'a> Env<'a> {
         self.stats.stack_depth = self.stack_depths(outcome.is_ok());
         self.stats.insns = self.insn_processed;
         self.say_statistics();
-        let Env { log, options, stats, unmodelled, fault, .. } = self;
+        let Env { log, options, stats, unmodelled, fault, recorded, .. } = self;
         let log = if options.log_level == 0 { String::new() } else { log.text };
         Verdict {
             accepted: outcome.is_ok(),
             errno: outcome.err().map_or(0, |Reject(errno)| errno),
             reason,
             insn: if outcome.is_err() { fault } else { None },
+            known: recorded,
             log,
             stats,
             unmodelled,

@@ -1,6 +1,7 @@
 //! From instruction to instruction.
 
 use super::super::env::{ArgKind, E2BIG, EFAULT, EINVAL, Env, Res, reject};
+use super::super::known::Recording;
 use super::super::reg::{Base, DynptrKind, Extra, Flags};
 use super::super::state::State;
 use super::{fresh_frame, pointer};
@@ -289,8 +290,8 @@ impl<'a> Env<'a> {
                 if logs {
                     self.print_insn_line(insn);
                 }
-                if self.options.record_states {
-                    self.recorded.push((at, self.frame().regs.to_vec()));
+                if self.options.record != Recording::Nothing {
+                    self.record(at);
                 }
                 if !self.cur.speculative {
                     self.aux[at].seen = true;

@@ -14,6 +14,7 @@ pub(crate) use keep::Keep;
 pub(crate) use linked::{Linked, LinkedRegs};
 
 use super::env::{E2BIG, EACCES, EINVAL, Env, Pending, Res, reject};
+use super::known::Recording;
 use super::reg::{Base, DEF_NOT_SUBREG, Live, Reg};
 use super::state::{Frame, Jump, State};
 use asm::Insn;
@@ -154,7 +155,8 @@ impl<'a> Env<'a> {
     fn push_pending(&mut self, state: Box<State>, insn_idx: usize, prev_insn_idx: usize) -> &mut State {
         let log_pos = self.log.position();
         let at = self.pending.len();
-        self.pending.push(Pending { state, insn_idx, prev_insn_idx, log_pos });
+        let recorded = self.recorded.len();
+        self.pending.push(Pending { state, insn_idx, prev_insn_idx, log_pos, recorded });
         &mut self.pending[at].state
     }
 
@@ -172,6 +174,9 @@ impl<'a> Env<'a> {
         let next = self.pending.pop()?;
         let ended = std::mem::replace(&mut self.cur, next.state);
         self.keep.give_back(ended);
+        if self.options.record == Recording::Path {
+            self.recorded.truncate(next.recorded);
+        }
         if !keep_log {
             self.log.reset(next.log_pos);
         }
