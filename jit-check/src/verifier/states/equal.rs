@@ -1,5 +1,6 @@
 //! Whether what was proven from one state holds from another.
 
+use crate::verifier::env::InsnAux;
 use crate::verifier::reg::{ADD_CONST, Base, Live, Reg};
 use crate::verifier::state::{Frame, Ref, RefKind, Slot, SlotType, State};
 
@@ -112,6 +113,21 @@ impl Reg {
     }
 }
 
+/// A bit for each register.
+const ALL_REGS: u16 = u16::MAX;
+
+/// Registers that are read at an instruction or behind it.
+pub(super) fn live_regs(aux: &[InsnAux], insn_idx: usize) -> u16 {
+    aux.get(insn_idx).map_or(ALL_REGS, |aux| aux.live_regs_before)
+}
+
+impl State {
+    /// Where a frame of a cached state is: at the state's instruction, or at the call of the next frame.
+    pub(super) fn insn_of(&self, frame: usize) -> usize {
+        self.frames.get(frame + 1).map_or(self.insn_idx, |callee| callee.callsite as usize)
+    }
+}
+
 /// A comparison, with what of the walk it depends on.
 pub(super) struct Compare<'i> {
     pub ids: &'i mut IdMap,
@@ -120,6 +136,9 @@ pub(super) struct Compare<'i> {
     pub strict_scalars: bool,
     /// Reading what was never written is allowed.
     pub uninit_stack: bool,
+    /// What each instruction says of the registers that are read from there on, where that decides instead of read marks
+    /// (since Linux 6.18).
+    pub live: Option<&'i [InsnAux]>,
 }
 
 /// Stands for a slot that holds just any bytes.
@@ -139,16 +158,16 @@ impl Compare<'_> {
         {
             return false;
         }
-        old.frames
-            .iter()
-            .zip(&cur.frames)
-            .all(|(old, cur)| old.callsite == cur.callsite && self.frames(old, cur))
-            && self.refs(&old.refs, &cur.refs)
+        old.frames.iter().zip(&cur.frames).enumerate().all(|(at, (frame, cur))| {
+            let live = self.live.map_or(ALL_REGS, |aux| live_regs(aux, old.insn_of(at)));
+            frame.callsite == cur.callsite && self.frames(frame, cur, live)
+        }) && self.refs(&old.refs, &cur.refs)
     }
 
-    fn frames(&mut self, old: &Frame, cur: &Frame) -> bool {
+    fn frames(&mut self, old: &Frame, cur: &Frame, live: u16) -> bool {
+        let regs = old.regs.iter().zip(&cur.regs).enumerate().filter(|(at, _)| live >> at & 1 != 0);
         old.callback_depth <= cur.callback_depth
-            && old.regs.iter().zip(&cur.regs).all(|(old, cur)| self.reg(old, cur))
+            && { regs }.all(|(_, (old, cur))| self.reg(old, cur))
             && self.stacks(&old.stack, &cur.stack)
             && self.refs(&old.held, &cur.held)
     }
@@ -162,7 +181,8 @@ impl Compare<'_> {
             return self.regs_exact(old, cur);
         }
         let inexact = self.exact == Exact::No;
-        if inexact && (!old.live.has(Live::READ) || old.base == Base::NotInit) {
+        let unread = self.live.is_none() && !old.live.has(Live::READ);
+        if inexact && (unread || old.base == Base::NotInit) {
             return true;
         }
         if old.base != cur.base || old.flags != cur.flags {
@@ -312,7 +332,8 @@ mod tests {
 
     fn safe(exact: Exact, old: Reg, cur: Reg) -> bool {
         let mut ids = IdMap::default();
-        Compare { ids: &mut ids, exact, strict_scalars: false, uninit_stack: true }.reg(&old, &cur)
+        Compare { ids: &mut ids, exact, strict_scalars: false, uninit_stack: true, live: None }
+            .reg(&old, &cur)
     }
 
     #[test]
@@ -374,7 +395,7 @@ mod tests {
         let bytes = |kind, live| Slot { spilled: Reg { live, ..Reg::NOT_INIT }, types: [kind; 8] };
         let safe = |uninit_stack, old: Slot, cur: Option<Slot>| {
             let mut ids = IdMap::default();
-            Compare { ids: &mut ids, exact: Exact::No, strict_scalars: false, uninit_stack }
+            Compare { ids: &mut ids, exact: Exact::No, strict_scalars: false, uninit_stack, live: None }
                 .slots(&old, cur.as_ref())
         };
         let misc = bytes(SlotType::Misc, Live::READ64);

@@ -1,6 +1,7 @@
 //! Which registers and slots a state's continuation reads: marks that travel from a reader to the states before it.
 
-use crate::verifier::env::{EFAULT, Env, Reject, Res};
+use super::equal::live_regs;
+use crate::verifier::env::{EFAULT, Env, InsnAux, Reject, Res};
 use crate::verifier::reg::{At, DEF_NOT_SUBREG, Live, Place, Reg};
 use crate::verifier::state::{SlotType, State, StateId};
 
@@ -14,8 +15,9 @@ impl State {
         }
     }
 
-    /// The marks are final: what was never read is forgotten, so that comparing is easier.
-    fn clean(&mut self) {
+    /// The marks are final: what was never read is forgotten, so that comparing is easier. `live` tells what registers are
+    /// read where that is known without marks.
+    fn clean(&mut self, live: Option<&[InsnAux]>) {
         if self.frames[0].regs[0].live.has(Live::DONE) {
             return;
         }
@@ -23,9 +25,11 @@ impl State {
             let (live, parent, subreg_def) = (reg.live, reg.parent, reg.subreg_def);
             *reg = Reg { live, parent, subreg_def, ..Reg::NOT_INIT };
         };
-        for frame in &mut self.frames {
-            for reg in &mut frame.regs[..10] {
-                let read = reg.live.has(Live::READ);
+        for at in 0..self.frames.len() {
+            let live = live.map(|aux| live_regs(aux, self.insn_of(at)));
+            let frame = &mut self.frames[at];
+            for (regno, reg) in frame.regs[..10].iter_mut().enumerate() {
+                let read = live.map_or(reg.live.has(Live::READ), |live| live >> regno & 1 != 0);
                 reg.live.add(Live::DONE);
                 if !read {
                     forget(reg);
@@ -44,6 +48,11 @@ impl State {
 }
 
 impl<'a> Env<'a> {
+    /// Whether the registers that are read are known from the instructions alone.
+    pub(super) fn reads_are_static(&self) -> bool {
+        self.since(6, 18)
+    }
+
     /// The slot is read: marks its ancestors (64-bit).
     pub(in crate::verifier) fn mark_slot_read(&mut self, frame: usize, slot: u32) {
         let Some(spilled) = self.cur.frames[frame].stack.get(slot as usize).map(|slot| &slot.spilled) else {
@@ -146,10 +155,11 @@ impl<'a> Env<'a> {
             if self.loop_entry_of(id).is_some_and(|entry| self.branches_of(entry) != 0) {
                 continue;
             }
+            let live = self.reads_are_static().then_some(&self.aux[..]);
             let cur = &self.cur;
             let Some(state) = node_mut(&mut self.nodes, id) else { continue };
             if state.insn_idx == insn_idx && state.same_callsites(cur) {
-                state.clean();
+                state.clean(live);
             }
         }
     }

@@ -181,7 +181,8 @@ impl<'a> Env<'a> {
 
 fn widen(old: &State, cur: &mut State, ids: &mut super::equal::IdMap, id_gen: u32, capable: bool) {
     ids.reset(id_gen);
-    let mut compare = Compare { ids, exact: Exact::Yes, strict_scalars: false, uninit_stack: false };
+    let mut compare =
+        Compare { ids, exact: Exact::Yes, strict_scalars: false, uninit_stack: false, live: None };
     let mut maybe = |old: &Reg, cur: &mut Reg| {
         if !old.is(Base::Scalar)
             || !cur.is(Base::Scalar)

@@ -79,6 +79,7 @@ impl<'a> Env<'a> {
     pub(super) fn propagate_precision(&mut self, old: StateId) -> Res {
         let Some(state) = self.nodes.get(old.0 as usize).and_then(Option::as_deref) else { return Ok(()) };
         let loud = self.level2();
+        let unmarked = self.reads_are_static();
         let mut text = std::mem::take(&mut self.keep.text);
         text.clear();
         let bt = &mut self.keep.bt;
@@ -95,7 +96,7 @@ impl<'a> Env<'a> {
                 first = false;
             };
             for (at, reg) in frame.regs[..10].iter().enumerate() {
-                if reg.is(Base::Scalar) && reg.precise && reg.live.has(Live::READ) {
+                if reg.is(Base::Scalar) && reg.precise && (unmarked || reg.live.has(Live::READ)) {
                     name(Named::Reg(at));
                     bt.set_reg_of(number, at as u8);
                 }

@@ -24,7 +24,8 @@ impl<'a> Env<'a> {
     }
 
     fn equal(&mut self, old: StateId, exact: Exact) -> bool {
-        let Env { nodes, cur, keep, id_gen, explore_alu_limits, allow_uninit_stack, .. } = self;
+        let live = self.reads_are_static();
+        let Env { nodes, cur, keep, id_gen, explore_alu_limits, allow_uninit_stack, aux, .. } = self;
         let Some(old) = nodes.get(old.0 as usize).and_then(Option::as_deref) else { return false };
         keep.ids.reset(*id_gen);
         let mut compare = Compare {
@@ -32,6 +33,7 @@ impl<'a> Env<'a> {
             exact,
             strict_scalars: *explore_alu_limits,
             uninit_stack: *allow_uninit_stack,
+            live: live.then_some(aux),
         };
         compare.states(old, cur)
     }
@@ -40,6 +42,9 @@ impl<'a> Env<'a> {
     pub(in crate::verifier) fn is_state_visited(&mut self, insn_idx: usize) -> Res<bool> {
         if self.explored.len() != self.insns.len() {
             self.explored.resize_with(self.insns.len(), Vec::new);
+        }
+        if self.reads_are_static() {
+            self.live_before(insn_idx);
         }
         self.cur.last_insn_idx = self.prev_insn_idx;
         let force_new = self.test_state_freq
