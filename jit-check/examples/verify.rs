@@ -3,10 +3,10 @@
 //! `verify FILE.o [PROGRAM] [--log N] [--kernel 6.12] [--btf FILE] [--unpriv] [--json] [--time]`
 
 use btf::Btf;
-use tracewell_jit_check::kernel::{Kernel, Privileges, Version};
-use tracewell_jit_check::verifier::{Options, verify};
 use loader::{Object, Target};
 use std::error::Error;
+use tracewell_jit_check::kernel::{Kernel, Privileges, Version};
+use tracewell_jit_check::verifier::{Options, verify};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => only = Some(arg),
         }
     }
-    let file = file.ok_or("usage: verify FILE.o [PROGRAM] [--log N] [--kernel V] [--btf FILE] [--unpriv] [--json]")?;
+    let file =
+        file.ok_or("usage: verify FILE.o [PROGRAM] [--log N] [--kernel V] [--btf FILE] [--unpriv] [--json]")?;
     let bytes = std::fs::read(&types)?;
     let types = Btf::parse(&bytes)?;
     let running = std::fs::read_to_string("/proc/sys/kernel/osrelease")?.parse::<Version>()?;

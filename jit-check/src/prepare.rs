@@ -74,7 +74,8 @@ fn struct_ops_member(object: &Object, index: usize, kernel: &Kernel<'_>) -> Resu
         .ok_or("no struct_ops map has the program as a member")?;
     let bytes = object.btf.as_deref().unwrap_or_default();
     let own = Btf::parse(bytes).map_err(|error| error.to_string())?;
-    let own_struct = own.resolve(ops.type_id).ok_or("the struct of the map is not among the object's types")?.1;
+    let own_struct =
+        own.resolve(ops.type_id).ok_or("the struct of the map is not among the object's types")?.1;
     let member = own_struct.members().find(|member| member.bit_offset == offset * 8);
     let member = member.map(|member| btf::essential_name(member.name)).unwrap_or_default();
     let name = btf::essential_name(&ops.type_name);

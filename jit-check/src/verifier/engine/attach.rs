@@ -81,7 +81,16 @@ const SLEEPABLE_MEMBERS: [(&str, &[&str]); 2] = [
     ("bpf_dummy_ops", &["test_sleepable"]),
     (
         "sched_ext_ops",
-        &["init_task", "cgroup_init", "cgroup_exit", "cgroup_prep_move", "cpu_online", "cpu_offline", "init", "exit"],
+        &[
+            "init_task",
+            "cgroup_init",
+            "cgroup_exit",
+            "cgroup_prep_move",
+            "cpu_online",
+            "cpu_offline",
+            "init",
+            "exit",
+        ],
     ),
 ];
 
@@ -118,10 +127,9 @@ impl<'a> Env<'a> {
         use AttachType as At;
         let attach = self.program.expected_attach_type;
         match self.prog_type() {
-            ProgType::Tracing => matches!(
-                attach,
-                Some(At::TraceFentry | At::TraceFexit | At::ModifyReturn | At::TraceIter)
-            ),
+            ProgType::Tracing => {
+                matches!(attach, Some(At::TraceFentry | At::TraceFexit | At::ModifyReturn | At::TraceIter))
+            }
             ProgType::Lsm => attach != Some(At::LsmCgroup),
             ProgType::Kprobe => self.since(6, 0),
             ProgType::StructOps => self.since(6, 4),
@@ -137,9 +145,8 @@ impl<'a> Env<'a> {
         let Some(id) = self.program.attach_btf_id else { return Err(Reject(ENOTSUPP)) };
         let kernel = self.btf(BtfIdx::KERNEL);
         let ty = kernel.type_by_id(id).filter(|ty| ty.kind() == Kind::Struct);
-        let known = |ty: &Type<'_>| {
-            kernel.find(&format!("bpf_struct_ops_{}", ty.name()), Kind::Struct).is_some()
-        };
+        let known =
+            |ty: &Type<'_>| kernel.find(&format!("bpf_struct_ops_{}", ty.name()), Kind::Struct).is_some();
         let Some(ty) = ty.filter(known) else {
             reject!(self, ENOTSUPP, "attach_btf_id {} is not a supported struct", id.0);
         };
@@ -209,7 +216,14 @@ impl<'a> Env<'a> {
         self.attach.name = name.to_owned();
         match attach {
             Some(At::TraceRawTp) => return self.check_tracepoint(id, target),
-            Some(At::TraceIter | At::ModifyReturn | At::LsmMac | At::LsmCgroup | At::TraceFentry | At::TraceFexit) => {}
+            Some(
+                At::TraceIter
+                | At::ModifyReturn
+                | At::LsmMac
+                | At::LsmCgroup
+                | At::TraceFentry
+                | At::TraceFexit,
+            ) => {}
             _ => return Err(Reject(EINVAL)),
         }
         if target.kind() != Kind::Func {
@@ -232,8 +246,10 @@ impl<'a> Env<'a> {
                     self.kernel.error_injection && name.starts_with("__x64_sys_")
                         || modifiable.is_some_and(|(_, sleepable)| *sleepable)
                 }
-                _ => crate::tables::is_sleepable_lsm_hook(name.strip_prefix("bpf_lsm_").unwrap_or(name))
-                    || crate::tables::is_sleepable_lsm_hook(name),
+                _ => {
+                    crate::tables::is_sleepable_lsm_hook(name.strip_prefix("bpf_lsm_").unwrap_or(name))
+                        || crate::tables::is_sleepable_lsm_hook(name)
+                }
             };
             if !allowed {
                 reject!(self, EINVAL, "{name} is not sleepable");
@@ -248,7 +264,13 @@ impl<'a> Env<'a> {
     }
 
     /// Targets that are refused by name.
-    fn check_named_target(&mut self, ty: ProgType, attach: Option<AttachType>, id: TypeId, name: &str) -> Res {
+    fn check_named_target(
+        &mut self,
+        ty: ProgType,
+        attach: Option<AttachType>,
+        id: TypeId,
+        name: &str,
+    ) -> Res {
         if ty == ProgType::Lsm {
             if !self.program.gpl {
                 reject!(self, EINVAL, "LSM programs must have a GPL compatible license");
@@ -315,7 +337,9 @@ impl<'a> Env<'a> {
             let (_, ty) = types.resolve(id).ok_or("UNKNOWN")?;
             match ty.kind() {
                 Kind::Ptr => Ok(8),
-                Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union => Ok(ty.size().unwrap_or(0)),
+                Kind::Int | Kind::Enum | Kind::Enum64 | Kind::Struct | Kind::Union => {
+                    Ok(ty.size().unwrap_or(0))
+                }
                 kind => Err(kind_name(kind)),
             }
         };

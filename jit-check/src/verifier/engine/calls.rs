@@ -2,8 +2,8 @@
 
 use super::super::env::{ArgKind, E2BIG, EACCES, EFAULT, EINVAL, Env, Reject, Res, reject};
 use super::super::reg::{Base, DEF_NOT_SUBREG, Flags, Live, Reg};
-use super::super::state::State;
 use super::super::scalar::Tnum;
+use super::super::state::State;
 use super::walk::{op, target};
 use super::{MAX_CALL_FRAMES, SetCallback, fresh_frame};
 use asm::Insn;

@@ -143,7 +143,11 @@ impl<'a> Env<'a> {
                 bool_range
             }
             ProgType::Lsm if attach == Some(At::LsmCgroup) => {
-                if self.attach.returns_void { range(1, 1) } else { bool_range }
+                if self.attach.returns_void {
+                    range(1, 1)
+                } else {
+                    bool_range
+                }
             }
             ProgType::Lsm => return Ok((self.lsm_return_range(), true)),
             _ => None,

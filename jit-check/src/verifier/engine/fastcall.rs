@@ -45,7 +45,9 @@ impl<'a> Env<'a> {
             return Some((mask, proto.fastcall && self.kernel.jit));
         }
         if call.is_kfunc_call() {
-            return self.kfunc_clobbers(call).map(|mask| (mask, self.fastcall_kfunc_clobbers(call).is_some()));
+            return self
+                .kfunc_clobbers(call)
+                .map(|mask| (mask, self.fastcall_kfunc_clobbers(call).is_some()));
         }
         None
     }

@@ -75,7 +75,9 @@ impl<'a> Env<'a> {
             if self.subprogs[at].start != func.insn {
                 reject!(self, EINVAL, "func_info BTF section doesn't match subprog layout in BPF program");
             }
-            let Some((id, ty)) = func.type_id.and_then(|id| Some((id, own.type_by_id(id)?))) else { continue };
+            let Some((id, ty)) = func.type_id.and_then(|id| Some((id, own.type_by_id(id)?))) else {
+                continue;
+            };
             let proto = ty.type_id().and_then(|proto| own.type_by_id(proto));
             let returned = proto.and_then(|proto| own.resolve(proto.type_id()?)).map(|(_, ty)| ty);
             let scalar = returned.is_some_and(|ty| match ty.kind() {

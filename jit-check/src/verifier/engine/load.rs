@@ -56,10 +56,9 @@ pub(super) fn check(program: &Program, options: &Options) -> Res {
         ProgType::CgroupSkb => matches!(attach, At::CgroupInetIngress | At::CgroupInetEgress),
         ProgType::CgroupSockopt => matches!(attach, At::CgroupSetsockopt | At::CgroupGetsockopt),
         ProgType::SkLookup => attach == At::SkLookup,
-        ProgType::SkReuseport => matches!(
-            attach,
-            At::CgroupInetIngress | At::SkReuseportSelect | At::SkReuseportSelectOrMigrate
-        ),
+        ProgType::SkReuseport => {
+            matches!(attach, At::CgroupInetIngress | At::SkReuseportSelect | At::SkReuseportSelectOrMigrate)
+        }
         ProgType::Netfilter => attach == At::Netfilter,
         ProgType::Syscall | ProgType::Ext => attach == At::CgroupInetIngress,
         _ => true,

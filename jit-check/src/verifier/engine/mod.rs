@@ -97,6 +97,14 @@ pub(in crate::verifier) fn fresh_frame(callsite: i32, frameno: u32, subprogno: u
     frame
 }
 
+/// The last line that says why: the states that an endless loop comes back to are no reason.
+fn reason(log: &str) -> &str {
+    let mut lines = log.lines().rev().map(str::trim_end);
+    lines
+        .find(|line| !line.is_empty() && !line.starts_with("cur state:") && !line.starts_with("old state:"))
+        .unwrap_or("")
+}
+
 impl Verdict {
     /// A refusal without a word.
     fn refused(errno: i32) -> Verdict {
@@ -200,7 +208,7 @@ impl<'a> Env<'a> {
     fn verdict(mut self, outcome: Res) -> Verdict {
         let reason = match outcome {
             Ok(()) => String::new(),
-            Err(_) => self.log.text.trim_end().rsplit('\n').next().unwrap_or("").to_owned(),
+            Err(_) => reason(&self.log.text).to_owned(),
         };
         self.stats.stack_depth = self.stack_depths(outcome.is_ok());
         self.stats.insns = self.insn_processed;

@@ -85,13 +85,7 @@ impl<'a> Env<'a> {
     }
 
     /// The function is entered, its stack comes on top.
-    fn enter_depth(
-        &mut self,
-        idx: usize,
-        depth: &mut u32,
-        calls: &[(usize, usize)],
-        own_stack: bool,
-    ) -> Res {
+    fn enter_depth(&mut self, idx: usize, depth: &mut u32, calls: &[(usize, usize)], own_stack: bool) -> Res {
         let in_callback = calls.iter().any(|(_, sub)| self.subprogs[*sub].is_cb);
         if !own_stack {
             self.subprogs[idx].priv_stack_mode = SHARED;
@@ -129,7 +123,12 @@ impl<'a> Env<'a> {
     }
 
     /// The next call in the function from an instruction on, and the function it calls.
-    fn next_call(&mut self, from: usize, idx: usize, calls: &[(usize, usize)]) -> Res<Option<(usize, usize)>> {
+    fn next_call(
+        &mut self,
+        from: usize,
+        idx: usize,
+        calls: &[(usize, usize)],
+    ) -> Res<Option<(usize, usize)>> {
         for at in from..self.subprogs[idx + 1].start {
             let insn = self.insns[at];
             if insn.is_kfunc_call() && insn.off == 0 {

@@ -176,9 +176,9 @@ impl<'a> Env<'a> {
     fn enter(&mut self, subprog: u32) -> Res {
         if subprog == 0 && self.prog_type() != ProgType::Ext {
             if self.has_func_info() {
-                let ctx = self.prepare_func_args(0).is_ok_and(|()| {
-                    matches!(&self.subprogs[0].args[..], [only] if only.kind == ArgKind::Ctx)
-                });
+                let ctx = self.prepare_func_args(0).is_ok_and(
+                    |()| matches!(&self.subprogs[0].args[..], [only] if only.kind == ArgKind::Ctx),
+                );
                 if !ctx {
                     self.subprogs[0].unreliable = true;
                 }
