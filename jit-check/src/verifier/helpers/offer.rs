@@ -102,12 +102,6 @@ impl Env<'_> {
         known.clone().find(|proto| proto.variant == wanted).or(known.next()).copied()
     }
 
-    /// Whether a call is put inline in a way that keeps r1 to r5 (`bpf_fastcall`). Since Linux 6.12.
-    pub(in crate::verifier) fn helper_keeps_registers(&self, helper: Helper) -> bool {
-        let inlined = self.since(6, 12) && self.kernel.jit;
-        inlined && self.helper_proto(helper).is_some_and(|proto| proto.fastcall)
-    }
-
     /// Which of a helper's prototypes the program's type is given.
     fn helper_variant(&self, helper: Helper) -> &'static str {
         use ProgType::*;
