@@ -300,7 +300,10 @@ fn what_is_no_instruction_is_a_trap_when_it_is_reached() {
     let bad = Program::new("x", ProgType::SocketFilter, words[2..].to_vec());
     let trap = Machine::new(&bad, Options::default()).unwrap().run(&Input::default()).unwrap_err();
     assert!(matches!(trap.kind, TrapKind::BadInstruction(_)), "{trap}");
-    assert!(matches!(Machine::new(&Program::new("x", ProgType::Xdp, vec![]), Options::default()), Err(Error::Empty)));
+    assert!(matches!(
+        Machine::new(&Program::new("x", ProgType::Xdp, vec![]), Options::default()),
+        Err(Error::Empty)
+    ));
     let jump = Program::new("x", ProgType::Xdp, vec![Insn::new(0x05, 0, 0, 100, 0)]);
     let trap = Machine::new(&jump, Options::default()).unwrap().run(&Input::default()).unwrap_err();
     assert_eq!((trap.insn, trap.kind), (0, TrapKind::BadJump { target: 101 }));

@@ -94,12 +94,25 @@ fn hashes_answer_as_the_kernel_does() {
     );
     let array = (MapType::Array, 4, 8, 2);
     assert_eq!(
-        chain(array, &[(UPDATE, 2, 1, 0), (UPDATE, 1, 1, 1), (UPDATE, 1, 7, 2), (LOOKUP, 1, 0, 0), (DELETE, 1, 0, 0), (LOOKUP, 2, 0, 0)]),
+        chain(
+            array,
+            &[
+                (UPDATE, 2, 1, 0),
+                (UPDATE, 1, 1, 1),
+                (UPDATE, 1, 7, 2),
+                (LOOKUP, 1, 0, 0),
+                (DELETE, 1, 0, 0),
+                (LOOKUP, 2, 0, 0)
+            ]
+        ),
         [-7, -17, 0, 7, -22, 0]
     );
     // An LRU table makes room itself.
     assert_eq!(
-        chain((MapType::LruHash, 4, 8, 1), &[(UPDATE, 1, 11, 0), (UPDATE, 2, 22, 0), (LOOKUP, 1, 0, 0), (LOOKUP, 2, 0, 0)]),
+        chain(
+            (MapType::LruHash, 4, 8, 1),
+            &[(UPDATE, 1, 11, 0), (UPDATE, 2, 22, 0), (LOOKUP, 1, 0, 0), (LOOKUP, 2, 0, 0)]
+        ),
         [0, 0, 0, 22]
     );
 }
@@ -130,7 +143,10 @@ fn the_host_sees_every_processor() {
     let mut m = Machine::with_world(&p, Options::default(), world, None).unwrap();
     assert_eq!(m.run(&Input::default()).unwrap().r0, 0);
     let mut maps = m.maps();
-    assert_eq!(maps.lookup(0, &7u32.to_ne_bytes()), Some(vec![0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]));
+    assert_eq!(
+        maps.lookup(0, &7u32.to_ne_bytes()),
+        Some(vec![0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0])
+    );
     assert_eq!(errno(maps.update(0, &[1, 0, 0, 0], &[0; 4], 0)), 22);
     assert_eq!(errno(maps.update(0, &[1, 0, 0, 0], &[9; 16], 1)), 0);
     assert_eq!(errno(maps.update(0, &[1, 0, 0, 0], &[9; 16], 1)), 17);

@@ -59,8 +59,7 @@ impl Draw {
     }
 }
 
-const REGS: [Reg; 9] =
-    [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R7, Reg::R8, Reg::R9];
+const REGS: [Reg; 9] = [Reg::R0, Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R7, Reg::R8, Reg::R9];
 /// Bytes of stack that are written at the start.
 const SLOTS: i16 = 64;
 
@@ -119,7 +118,11 @@ fn draw_insn(draw: &mut Draw, version: Version) -> Instruction {
         }
         6 => Instruction::Neg { width: draw.width(), dst: draw.reg() },
         7 => {
-            let order = if v4 { draw.of(&[Swap::ToBe, Swap::ToLe, Swap::Bswap]) } else { draw.of(&[Swap::ToBe, Swap::ToLe]) };
+            let order = if v4 {
+                draw.of(&[Swap::ToBe, Swap::ToLe, Swap::Bswap])
+            } else {
+                draw.of(&[Swap::ToBe, Swap::ToLe])
+            };
             Instruction::Swap { order, size: draw.of(&[Size::H, Size::W, Size::DW]), dst: draw.reg() }
         }
         8 if v4 => {
@@ -185,13 +188,19 @@ fn push(words: &mut Vec<Insn>, instruction: Instruction) {
 /// Numbers in all registers and on the stack, something done to them, all folded into r0.
 fn draw_program(draw: &mut Draw, version: Version) -> Vec<Insn> {
     let mut words = Vec::new();
-    push(&mut words, Instruction::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R6, src: Reg::R1.into() });
+    push(
+        &mut words,
+        Instruction::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R6, src: Reg::R1.into() },
+    );
     // A number that the verifier knows nothing of, so that it has to take both ways.
     push(&mut words, Instruction::Load { size: Size::W, dst: Reg::R9, src: Reg::R6, off: 0 });
     for reg in REGS.into_iter().take(8) {
         push(&mut words, Instruction::LdImm64 { dst: reg, value: asm::Imm64::Value(draw.value()) });
         if draw.below(3) == 0 {
-            push(&mut words, Instruction::Alu { op: AluOp::Add, width: Width::W64, dst: reg, src: Reg::R9.into() });
+            push(
+                &mut words,
+                Instruction::Alu { op: AluOp::Add, width: Width::W64, dst: reg, src: Reg::R9.into() },
+            );
         }
     }
     for slot in 1..=SLOTS / 8 {
@@ -215,22 +224,46 @@ fn draw_program(draw: &mut Draw, version: Version) -> Vec<Insn> {
             // Where the values are equal the processor leaves the upper half of r0 alone, and Linux 6.18 forgets to clear
             // it when the state behind was pruned.
             if let Instruction::Atomic { op: AtomicOp::CmpXchg, size: Size::W, .. } = insn {
-                push(&mut words, Instruction::Alu { op: AluOp::Mov, width: Width::W32, dst: Reg::R0, src: Reg::R0.into() });
+                push(
+                    &mut words,
+                    Instruction::Alu { op: AluOp::Mov, width: Width::W32, dst: Reg::R0, src: Reg::R0.into() },
+                );
             }
         }
     }
     for reg in &REGS[1..] {
-        push(&mut words, Instruction::Alu { op: AluOp::Mul, width: Width::W64, dst: Reg::R0, src: Operand::Imm(31) });
-        push(&mut words, Instruction::Alu { op: AluOp::Xor, width: Width::W64, dst: Reg::R0, src: (*reg).into() });
+        push(
+            &mut words,
+            Instruction::Alu { op: AluOp::Mul, width: Width::W64, dst: Reg::R0, src: Operand::Imm(31) },
+        );
+        push(
+            &mut words,
+            Instruction::Alu { op: AluOp::Xor, width: Width::W64, dst: Reg::R0, src: (*reg).into() },
+        );
     }
     for slot in 1..=SLOTS / 8 + 2 {
         push(&mut words, Instruction::Load { size: Size::DW, dst: Reg::R1, src: Reg::R10, off: -8 * slot });
-        push(&mut words, Instruction::Alu { op: AluOp::Mul, width: Width::W64, dst: Reg::R0, src: Operand::Imm(31) });
-        push(&mut words, Instruction::Alu { op: AluOp::Xor, width: Width::W64, dst: Reg::R0, src: Reg::R1.into() });
+        push(
+            &mut words,
+            Instruction::Alu { op: AluOp::Mul, width: Width::W64, dst: Reg::R0, src: Operand::Imm(31) },
+        );
+        push(
+            &mut words,
+            Instruction::Alu { op: AluOp::Xor, width: Width::W64, dst: Reg::R0, src: Reg::R1.into() },
+        );
     }
-    push(&mut words, Instruction::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R1, src: Reg::R0.into() });
-    push(&mut words, Instruction::Alu { op: AluOp::Rsh, width: Width::W64, dst: Reg::R1, src: Operand::Imm(32) });
-    push(&mut words, Instruction::Alu { op: AluOp::Xor, width: Width::W64, dst: Reg::R0, src: Reg::R1.into() });
+    push(
+        &mut words,
+        Instruction::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R1, src: Reg::R0.into() },
+    );
+    push(
+        &mut words,
+        Instruction::Alu { op: AluOp::Rsh, width: Width::W64, dst: Reg::R1, src: Operand::Imm(32) },
+    );
+    push(
+        &mut words,
+        Instruction::Alu { op: AluOp::Xor, width: Width::W64, dst: Reg::R0, src: Reg::R1.into() },
+    );
     push(&mut words, Instruction::Exit);
     words
 }

@@ -169,7 +169,13 @@ impl Machine {
     }
 
     /// `bpf_loop` from this turn on.
-    pub(super) fn next_turn(&mut self, turn: u64, count: u64, slot: usize, ctx: u64) -> Result<Next, TrapKind> {
+    pub(super) fn next_turn(
+        &mut self,
+        turn: u64,
+        count: u64,
+        slot: usize,
+        ctx: u64,
+    ) -> Result<Next, TrapKind> {
         if turn >= count {
             return Ok(Next::Value(count));
         }
@@ -189,17 +195,20 @@ impl Machine {
         let cpu = self.world.cpu;
         let found = self.maps[map].element(from, cpu, &mut self.mem);
         let Some((key, region, next)) = found.map_err(|_| self.full())? else { return Ok(Next::Value(seen)) };
-        let key = self
-            .mem
-            .alloc_bytes(super::mem::Kind::Object, 0, &key, true)
-            .map_err(|_| self.full())?;
+        let key = self.mem.alloc_bytes(super::mem::Kind::Object, 0, &key, true).map_err(|_| self.full())?;
         let args = [address(self.maps[map].handle), address(key), address(region), ctx, 0];
         self.call_back(slot, args, Callback::Each { map, next, seen: seen + 1, slot, ctx, key })?;
         Ok(Next::Moved)
     }
 
     /// `bpf_user_ringbuf_drain` from the next sample on.
-    pub(super) fn next_sample(&mut self, map: usize, seen: u64, slot: usize, ctx: u64) -> Result<Next, TrapKind> {
+    pub(super) fn next_sample(
+        &mut self,
+        map: usize,
+        seen: u64,
+        slot: usize,
+        ctx: u64,
+    ) -> Result<Next, TrapKind> {
         const MOST: u64 = 128 * 1024;
         let Body::UserRing(samples) = &mut self.maps[map].body else {
             return Err(TrapKind::NotSimulated("draining a map that is no user ring buffer".to_owned()));
@@ -220,7 +229,9 @@ impl Machine {
     /// `bpf_tail_call`: `Moved` where there is a program, else it falls through.
     pub(super) fn tail_call(&mut self, map: usize, index: u32) -> Result<Next, TrapKind> {
         let Some(Body::Progs(slots)) = self.maps.get(map).map(|m| &m.body) else {
-            return Err(TrapKind::NotSimulated("a tail call through a map that holds no programs".to_owned()));
+            return Err(TrapKind::NotSimulated(
+                "a tail call through a map that holds no programs".to_owned(),
+            ));
         };
         let failed = Ok(Next::Value(self.cpu.regs[0]));
         let Some(&program) = slots.get(&index) else { return failed };

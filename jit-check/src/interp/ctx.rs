@@ -48,7 +48,13 @@ pub(super) fn shape(prog_type: ProgType) -> Shape {
     use ProgType as T;
     match prog_type {
         T::SchedCls | T::SchedAct => Shape::Skb { l2: true },
-        T::SocketFilter | T::CgroupSkb | T::LwtIn | T::LwtOut | T::LwtXmit | T::LwtSeg6local | T::SkSkb
+        T::SocketFilter
+        | T::CgroupSkb
+        | T::LwtIn
+        | T::LwtOut
+        | T::LwtXmit
+        | T::LwtSeg6local
+        | T::SkSkb
         | T::FlowDissector => Shape::Skb { l2: false },
         T::Xdp => Shape::Xdp,
         _ => Shape::Plain,

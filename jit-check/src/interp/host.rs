@@ -134,7 +134,11 @@ impl Maps<'_> {
     /// `EINVAL` where `map` is none of maps or `inner` does not exist, `E2BIG` where there is no room.
     pub fn update_inner(&mut self, map: usize, key: &[u8], inner: usize) -> Result<(), Errno> {
         let known = inner < self.maps.len();
-        let map = self.maps.get_mut(map).filter(|m| known && key.len() == m.key_size as usize).ok_or(Errno::EINVAL)?;
+        let map = self
+            .maps
+            .get_mut(map)
+            .filter(|m| known && key.len() == m.key_size as usize)
+            .ok_or(Errno::EINVAL)?;
         let most = map.max_entries;
         match &mut map.body {
             Body::MapArray(slots) => {

@@ -216,7 +216,10 @@ impl Names for Lookup<'_> {
             None => kernel.and_then(|k| k.btf),
             Some(n) => {
                 let wanted = self.modules.get(n);
-                kernel.and_then(|k| k.modules.iter().find(|(name, _)| Some(*name) == wanted.map(String::as_str)))
+                kernel
+                    .and_then(|k| {
+                        k.modules.iter().find(|(name, _)| Some(*name) == wanted.map(String::as_str))
+                    })
                     .map(|&(_, btf)| btf)
             }
         };
@@ -330,8 +333,7 @@ impl Machine {
         }
         let base = self.ops.len();
         let decoded = {
-            let mut lookup =
-                Lookup { maps, machine: &mut *self, kernel, modules: &program.kfuncs.modules };
+            let mut lookup = Lookup { maps, machine: &mut *self, kernel, modules: &program.kfuncs.modules };
             predecode::decode(&program.insns, base, &mut lookup)
         };
         self.ops = self.ops.iter().copied().chain(decoded.ops.iter().copied()).collect();

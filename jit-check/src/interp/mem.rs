@@ -142,8 +142,7 @@ impl Memory {
     /// New memory, all zero. Returns the region.
     pub fn alloc(&mut self, kind: Kind, tag: u32, len: u32, read_only: bool) -> Result<u32, Full> {
         let start = self.chunk(len)?;
-        let region =
-            Region { start, readable: len, writable: if read_only { 0 } else { len }, len };
+        let region = Region { start, readable: len, writable: if read_only { 0 } else { len }, len };
         let info = Info { kind, tag, freed: false, read_only };
         if self.resting.len() > QUARANTINE
             && let Some(id) = self.resting.pop_front()
@@ -246,7 +245,8 @@ impl Memory {
         let len = if on && !self.strict() { FRAME_SIZE } else { 0 };
         (self.regions[id].readable, self.regions[id].writable) = (len, len);
         self.info[id].freed = !on;
-        if let Some(bits) = self.written.get_mut(depth * FRAME_SIZE as usize..(depth + 1) * FRAME_SIZE as usize)
+        if let Some(bits) =
+            self.written.get_mut(depth * FRAME_SIZE as usize..(depth + 1) * FRAME_SIZE as usize)
         {
             bits.fill(false);
         }

@@ -214,11 +214,9 @@ impl Context<'_> {
                 };
                 Op { code, dst: dst.number(), src: src.number(), width: 0, off: off.into(), imm: op }
             }
-            Instruction::LoadAbs { size, imm } => Op {
-                width: size.bytes() as u8,
-                imm: i64::from(imm) as u64,
-                ..Op::new(Code::LoadAbs)
-            },
+            Instruction::LoadAbs { size, imm } => {
+                Op { width: size.bytes() as u8, imm: i64::from(imm) as u64, ..Op::new(Code::LoadAbs) }
+            }
             Instruction::LoadInd { size, src, imm } => Op {
                 src: src.number(),
                 width: size.bytes() as u8,
@@ -241,10 +239,12 @@ impl Context<'_> {
             Instruction::Call(CallTarget::Helper(helper)) => {
                 Op { imm: u64::from(helper.id()), ..Op::new(Code::Helper) }
             }
-            Instruction::Call(CallTarget::Kfunc { btf_id, fd_index }) => match names.kfunc(btf_id, fd_index) {
-                Ok(imm) => Op { imm, ..Op::new(Code::Kfunc) },
-                Err(why) => trap(names, TrapKind::NotSimulated(why)),
-            },
+            Instruction::Call(CallTarget::Kfunc { btf_id, fd_index }) => {
+                match names.kfunc(btf_id, fd_index) {
+                    Ok(imm) => Op { imm, ..Op::new(Code::Kfunc) },
+                    Err(why) => trap(names, TrapKind::NotSimulated(why)),
+                }
+            }
             other => {
                 let name = match other {
                     Instruction::JumpReg { .. } => "an indirect jump",

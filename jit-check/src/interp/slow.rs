@@ -4,9 +4,10 @@ use super::call::Next;
 use super::ctx::{Shape, u32_at};
 use super::machine::Machine;
 use super::maps::Body;
-use super::mem::{Fault, Kind, address};
+use super::mem::{self, Fault, Kind, address};
 use super::op::{Code, Op};
 use super::trap::{Access, TrapKind};
+use asm::Helper;
 
 /// Offsets of packet loads that count from the network and the link header (`SKF_NET_OFF`, `SKF_LL_OFF`).
 const NET_OFF: i64 = -0x10_0000;
@@ -16,7 +17,8 @@ impl Machine {
     /// Executes the instruction at hand; gives r0 where the program is over.
     pub(super) fn slow(&mut self) -> Result<Option<u64>, TrapKind> {
         let Some(&op) = self.ops.get(self.cpu.pc) else { return Err(TrapKind::FellOffTheEnd) };
-        let address_of = |regs: &[u64; 16], reg: u8| regs[(reg & 15) as usize].wrapping_add_signed(op.off.into());
+        let address_of =
+            |regs: &[u64; 16], reg: u8| regs[(reg & 15) as usize].wrapping_add_signed(op.off.into());
         let reg = |regs: &[u64; 16], reg: u8| regs[(reg & 15) as usize];
         let dst = (op.dst & 15) as usize;
         match op.code {
@@ -56,6 +58,13 @@ impl Machine {
                 return self.leave();
             }
             Code::Helper => {
+                if op.imm == u64::from(Helper::MAP_LOOKUP_ELEM.id())
+                    && let Some(found) = self.quick_lookup()
+                {
+                    self.cpu.regs[0] = found;
+                    self.cpu.pc += 1;
+                    return Ok(None);
+                }
                 let next = self.helper(op.imm as u32)?;
                 return Ok(self.after_helper(next));
             }
@@ -72,6 +81,18 @@ impl Machine {
         }
         self.cpu.pc += 1;
         Ok(None)
+    }
+
+    /// The lookup that most programs spend their time in: a hash or an array whose element is there, a key that can be
+    /// read. Everything else is `None`, and done with more care.
+    #[inline]
+    fn quick_lookup(&self) -> Option<u64> {
+        let (addr, key) = (self.cpu.regs[1], self.cpu.regs[2]);
+        let (_, Kind::Map, map, 0) = self.mem.locate(addr)? else { return None };
+        let map = self.maps.get(map as usize)?;
+        let at = mem::readable(&self.mem.regions, key, map.key_size.into())?;
+        let key = self.mem.heap.get(at..at + map.key_size as usize)?;
+        map.quick(key)
     }
 
     fn look_at_limits(&mut self) -> Result<(), TrapKind> {
@@ -269,7 +290,9 @@ impl Machine {
     /// `r0 = skb[...]`; beyond the packet the frame ends with r0 = 0.
     fn packet_load(&mut self, op: Op) -> Result<Option<u64>, TrapKind> {
         let Shape::Skb { .. } = self.context.shape else {
-            return Err(TrapKind::BadInstruction("packet loads need a program type with a packet".to_owned()));
+            return Err(TrapKind::BadInstruction(
+                "packet loads need a program type with a packet".to_owned(),
+            ));
         };
         let mut off = op.imm as i64;
         if op.code == Code::LoadInd {

@@ -142,7 +142,9 @@ impl fmt::Display for TrapKind {
                 match nearest {
                     None => write!(f, ", where there is no memory"),
                     Some(n) if n.freed => write!(f, ", {}, which was given back before", n.what),
-                    Some(n) if n.offset >= 0 && (n.offset as u64).saturating_add(*size) <= u64::from(n.len) => {
+                    Some(n)
+                        if n.offset >= 0 && (n.offset as u64).saturating_add(*size) <= u64::from(n.len) =>
+                    {
                         if n.read_only {
                             write!(f, ", {}+{}, which is read-only", n.what, n.offset)
                         } else {

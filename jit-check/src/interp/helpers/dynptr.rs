@@ -77,7 +77,15 @@ impl Machine {
         value(errno)
     }
 
-    pub(super) fn dynptr_read(&mut self, name: &str, to: u64, len: u32, at: u64, offset: u32, flags: u64) -> Done {
+    pub(super) fn dynptr_read(
+        &mut self,
+        name: &str,
+        to: u64,
+        len: u32,
+        at: u64,
+        offset: u32,
+        flags: u64,
+    ) -> Done {
         let Some(ptr) = self.dynptr_get(name, at)?.filter(|_| flags == 0) else { return value(EINVAL) };
         if let Err(errno) = ptr.check(offset, len) {
             return value(errno);
@@ -87,7 +95,15 @@ impl Machine {
         value(0)
     }
 
-    pub(super) fn dynptr_write(&mut self, name: &str, at: u64, offset: u32, from: u64, len: u32, flags: u64) -> Done {
+    pub(super) fn dynptr_write(
+        &mut self,
+        name: &str,
+        at: u64,
+        offset: u32,
+        from: u64,
+        len: u32,
+        flags: u64,
+    ) -> Done {
         let Some(ptr) = self.dynptr_get(name, at)?.filter(|p| !p.read_only) else { return value(EINVAL) };
         if flags != 0 && ptr.kind != SKB {
             return value(EINVAL);
@@ -101,17 +117,16 @@ impl Machine {
     }
 
     pub(super) fn dynptr_data(&mut self, name: &str, at: u64, offset: u32, len: u32) -> Done {
-        let found = self.dynptr_get(name, at)?.filter(|p| {
-            p.check(offset, len).is_ok() && !p.read_only && !matches!(p.kind, SKB | XDP)
-        });
+        let found = self
+            .dynptr_get(name, at)?
+            .filter(|p| p.check(offset, len).is_ok() && !p.read_only && !matches!(p.kind, SKB | XDP));
         Ok(Next::Value(found.map_or(0, |p| self.dynptr_address(&p, offset))))
     }
 
     /// `bpf_dynptr_slice`: no copy is ever needed here.
     pub(super) fn dynptr_slice(&mut self, name: &str, at: u64, offset: u32, len: u32, write: bool) -> Done {
-        let found = self
-            .dynptr_get(name, at)?
-            .filter(|p| p.check(offset, len).is_ok() && !(write && p.read_only));
+        let found =
+            self.dynptr_get(name, at)?.filter(|p| p.check(offset, len).is_ok() && !(write && p.read_only));
         Ok(Next::Value(found.map_or(0, |p| self.dynptr_address(&p, offset))))
     }
 
@@ -139,7 +154,14 @@ impl Machine {
         value(0)
     }
 
-    pub(super) fn ring_reserve_dynptr(&mut self, name: &str, map: u64, size: u32, flags: u64, at: u64) -> Done {
+    pub(super) fn ring_reserve_dynptr(
+        &mut self,
+        name: &str,
+        map: u64,
+        size: u32,
+        flags: u64,
+        at: u64,
+    ) -> Done {
         let n = self.map_arg(name, 1, map)?;
         self.check_write(name, at, 16)?;
         if flags != 0 || size > SIZE_MASK {
@@ -175,7 +197,8 @@ impl Machine {
     pub(in crate::interp) fn new_dynptr_sample(&mut self, bytes: &[u8]) -> Result<u32, TrapKind> {
         const NAME: &str = "bpf_user_ringbuf_drain";
         // The dynptr and the sample share a region: both go when the callback returns.
-        let region = self.mem.alloc(Kind::Object, 0, 16 + bytes.len() as u32, false).map_err(|_| self.full())?;
+        let region =
+            self.mem.alloc(Kind::Object, 0, 16 + bytes.len() as u32, false).map_err(|_| self.full())?;
         let at = address(region);
         self.mem.bytes_mut(region)[16..].copy_from_slice(bytes);
         let ptr = Dynptr { data: at + 16, size: bytes.len() as u32, offset: 0, kind: LOCAL, read_only: true };

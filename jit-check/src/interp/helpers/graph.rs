@@ -32,7 +32,11 @@ impl Machine {
             return value(EINVAL);
         }
         let nodes = self.objects.graphs.entry(head).or_default();
-        if front { nodes.insert(0, node) } else { nodes.push(node) }
+        if front {
+            nodes.insert(0, node)
+        } else {
+            nodes.push(node)
+        }
         value(0)
     }
 

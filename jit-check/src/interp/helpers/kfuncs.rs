@@ -33,13 +33,15 @@ pub(in crate::interp) fn by_name(name: &str) -> Option<KfuncFn> {
             m.write_out("bpf_iter_num_destroy", it, &[0; 8])?;
             value(0)
         },
-        "bpf_dynptr_slice" => |m, [p, off, _, len, _]| m.dynptr_slice("bpf_dynptr_slice", p, off as u32, len as u32, false),
+        "bpf_dynptr_slice" => {
+            |m, [p, off, _, len, _]| m.dynptr_slice("bpf_dynptr_slice", p, off as u32, len as u32, false)
+        }
         "bpf_dynptr_slice_rdwr" => {
             |m, [p, off, _, len, _]| m.dynptr_slice("bpf_dynptr_slice_rdwr", p, off as u32, len as u32, true)
         }
-        "bpf_dynptr_adjust" => |m, [p, start, end, ..]| {
-            m.dynptr_adjust("bpf_dynptr_adjust", p, start as u32, end as u32)
-        },
+        "bpf_dynptr_adjust" => {
+            |m, [p, start, end, ..]| m.dynptr_adjust("bpf_dynptr_adjust", p, start as u32, end as u32)
+        }
         "bpf_dynptr_is_null" => |m, [p, ..]| {
             let null = m.dynptr_get("bpf_dynptr_is_null", p)?.is_none();
             value(null.into())
@@ -59,17 +61,25 @@ pub(in crate::interp) fn by_name(name: &str) -> Option<KfuncFn> {
         },
         "bpf_dynptr_copy" => dynptr_copy,
         "bpf_dynptr_memset" => dynptr_memset,
-        "bpf_dynptr_from_skb" => |m, [_, flags, p, ..]| m.dynptr_from_packet("bpf_dynptr_from_skb", p, flags, SKB),
-        "bpf_dynptr_from_xdp" => |m, [_, flags, p, ..]| m.dynptr_from_packet("bpf_dynptr_from_xdp", p, flags, XDP),
+        "bpf_dynptr_from_skb" => {
+            |m, [_, flags, p, ..]| m.dynptr_from_packet("bpf_dynptr_from_skb", p, flags, SKB)
+        }
+        "bpf_dynptr_from_xdp" => {
+            |m, [_, flags, p, ..]| m.dynptr_from_packet("bpf_dynptr_from_xdp", p, flags, XDP)
+        }
         "bpf_rdonly_cast" | "bpf_cast_to_kern_ctx" => |_, [obj, ..]| Ok(Next::Value(obj)),
-        "bpf_obj_new_impl" | "bpf_obj_new" => |m, [id, ..]| m.new_object("bpf_obj_new_impl", id).map(Next::Value),
+        "bpf_obj_new_impl" | "bpf_obj_new" => {
+            |m, [id, ..]| m.new_object("bpf_obj_new_impl", id).map(Next::Value)
+        }
         "bpf_percpu_obj_new_impl" | "bpf_percpu_obj_new" => {
             |m, [id, ..]| m.new_object("bpf_percpu_obj_new_impl", id).map(Next::Value)
         }
-        "bpf_obj_drop_impl" | "bpf_obj_drop" | "bpf_percpu_obj_drop_impl" | "bpf_percpu_obj_drop" => |m, [obj, ..]| {
-            m.drop_object("bpf_obj_drop_impl", obj)?;
-            value(0)
-        },
+        "bpf_obj_drop_impl" | "bpf_obj_drop" | "bpf_percpu_obj_drop_impl" | "bpf_percpu_obj_drop" => {
+            |m, [obj, ..]| {
+                m.drop_object("bpf_obj_drop_impl", obj)?;
+                value(0)
+            }
+        }
         "bpf_refcount_acquire_impl" | "bpf_refcount_acquire" => {
             |m, [obj, ..]| m.acquire_object("bpf_refcount_acquire_impl", obj)
         }
@@ -118,38 +128,52 @@ pub(in crate::interp) fn by_name(name: &str) -> Option<KfuncFn> {
             }
             m.async_init(wq, map)
         },
-        "bpf_wq_set_callback_impl" => |m, [wq, callback, ..]| {
-            m.timer_set_callback("bpf_wq_set_callback_impl", wq, callback)
-        },
+        "bpf_wq_set_callback_impl" => {
+            |m, [wq, callback, ..]| m.timer_set_callback("bpf_wq_set_callback_impl", wq, callback)
+        }
         "bpf_wq_start" => |m, [wq, ..]| m.timer_start("bpf_wq_start", wq, 0, 0),
-        "bpf_strcmp" => |m, [a, b, ..]| str_pair(m, a, b, |a, b| match a.cmp(b) {
-            std::cmp::Ordering::Less => -1,
-            std::cmp::Ordering::Equal => 0,
-            std::cmp::Ordering::Greater => 1,
-        }),
+        "bpf_strcmp" => |m, [a, b, ..]| {
+            str_pair(m, a, b, |a, b| match a.cmp(b) {
+                std::cmp::Ordering::Less => -1,
+                std::cmp::Ordering::Equal => 0,
+                std::cmp::Ordering::Greater => 1,
+            })
+        },
         "bpf_strlen" => |m, [s, ..]| str_one(m, s, |s| s.len() as i64),
-        "bpf_strnlen" => |m, [s, most, ..]| match m.peek_str(s, STR_ROOM.min(most as usize).max(1) + 1, Side::Kernel) {
-            Some(text) => value(((text.len() - 1) as u64).min(most) as i64),
-            None => value(EFAULT),
-        },
-        "bpf_strchr" | "bpf_strchrnul" => |m, [s, c, ..]| {
-            str_with(m, s, |s| if c as u8 == 0 { Some(s.len()) } else { s.iter().position(|&b| b == c as u8) })
-        },
-        "bpf_strrchr" => |m, [s, c, ..]| {
-            str_with(m, s, |s| if c as u8 == 0 { Some(s.len()) } else { s.iter().rposition(|&b| b == c as u8) })
-        },
-        "bpf_strstr" => |m, [a, b, ..]| str_pair(m, a, b, |a, b| {
-            if b.is_empty() {
-                return 0;
+        "bpf_strnlen" => {
+            |m, [s, most, ..]| match m.peek_str(s, STR_ROOM.min(most as usize).max(1) + 1, Side::Kernel) {
+                Some(text) => value(((text.len() - 1) as u64).min(most) as i64),
+                None => value(EFAULT),
             }
-            a.windows(b.len()).position(|w| w == b).map_or(ENOENT, |at| at as i64)
-        }),
-        "bpf_strspn" => |m, [a, b, ..]| str_pair(m, a, b, |a, b| {
-            a.iter().take_while(|c| b.contains(c)).count() as i64
-        }),
-        "bpf_strcspn" => |m, [a, b, ..]| str_pair(m, a, b, |a, b| {
-            a.iter().take_while(|c| !b.contains(c)).count() as i64
-        }),
+        }
+        "bpf_strchr" | "bpf_strchrnul" => {
+            |m, [s, c, ..]| {
+                str_with(m, s, |s| {
+                    if c as u8 == 0 { Some(s.len()) } else { s.iter().position(|&b| b == c as u8) }
+                })
+            }
+        }
+        "bpf_strrchr" => {
+            |m, [s, c, ..]| {
+                str_with(m, s, |s| {
+                    if c as u8 == 0 { Some(s.len()) } else { s.iter().rposition(|&b| b == c as u8) }
+                })
+            }
+        }
+        "bpf_strstr" => |m, [a, b, ..]| {
+            str_pair(m, a, b, |a, b| {
+                if b.is_empty() {
+                    return 0;
+                }
+                a.windows(b.len()).position(|w| w == b).map_or(ENOENT, |at| at as i64)
+            })
+        },
+        "bpf_strspn" => {
+            |m, [a, b, ..]| str_pair(m, a, b, |a, b| a.iter().take_while(|c| b.contains(c)).count() as i64)
+        }
+        "bpf_strcspn" => {
+            |m, [a, b, ..]| str_pair(m, a, b, |a, b| a.iter().take_while(|c| !b.contains(c)).count() as i64)
+        }
         _ => return None,
     })
 }

@@ -228,7 +228,14 @@ impl Machine {
         Ok(Next::Value(self.ring(name, n)?.query(what)))
     }
 
-    pub(super) fn user_ring_drain(&mut self, name: &str, map: u64, callback: u64, ctx: u64, flags: u64) -> Done {
+    pub(super) fn user_ring_drain(
+        &mut self,
+        name: &str,
+        map: u64,
+        callback: u64,
+        ctx: u64,
+        flags: u64,
+    ) -> Done {
         let n = self.map_arg(name, 1, map)?;
         let slot = self.function_arg(name, 2, callback)?;
         if flags & !3 != 0 {
@@ -244,7 +251,15 @@ impl Machine {
         if index >= self.maps[map].max_entries { Err(E2BIG) } else { Ok(index) }
     }
 
-    pub(super) fn perf_output(&mut self, name: &str, ctx: u64, map: u64, flags: u64, from: u64, size: u64) -> Done {
+    pub(super) fn perf_output(
+        &mut self,
+        name: &str,
+        ctx: u64,
+        map: u64,
+        flags: u64,
+        from: u64,
+        size: u64,
+    ) -> Done {
         let n = self.map_arg(name, 2, map)?;
         let mut bytes = self.bytes_in(name, from, size)?.to_vec();
         let of_packet = (flags >> 32 & 0xf_ffff) as usize;

@@ -1,10 +1,10 @@
 //! Helpers, by their ids. What has no simulation is a trap that names it.
 
 mod dynptr;
-mod maps;
-mod net;
 pub(super) mod graph;
 pub(super) mod kfuncs;
+mod maps;
+mod net;
 pub(super) mod objects;
 mod print;
 mod probe;
@@ -30,20 +30,13 @@ fn value(result: i64) -> Done {
 const MOST_BYTES: u64 = 1 << 29;
 
 impl Machine {
-    fn fault_in<'a>(&'a self, helper: &'a str) -> impl Fn(Fault) -> TrapKind + 'a {
-        move |fault| self.fault(fault, helper)
-    }
-
     /// Bytes that a helper reads for the program.
     fn bytes_in(&mut self, helper: &str, addr: u64, len: u64) -> Result<&[u8], TrapKind> {
         if self.mem.unwritten(addr, len, super::trap::Access::Read) && len > 0 {
             let offset = i64::from(addr as u32) - i64::from(super::mem::FRAME_SIZE);
             return Err(TrapKind::Uninitialised { addr, size: len, offset });
         }
-        match self.mem.read(addr, len.min(MOST_BYTES)) {
-            Ok(_) => Ok(self.mem.read(addr, len.min(MOST_BYTES)).unwrap_or_default()),
-            Err(fault) => Err(self.fault_in(helper)(fault)),
-        }
+        self.mem.read(addr, len.min(MOST_BYTES)).map_err(|fault| self.fault(fault, helper))
     }
 
     /// Writes for the program.
@@ -101,9 +94,13 @@ impl Machine {
                 let map = self.map_arg(name, 2, a2)?;
                 self.tail_call(map, a3 as u32)
             }
-            Helper::TASK_STORAGE_GET | Helper::INODE_STORAGE_GET | Helper::SK_STORAGE_GET
+            Helper::TASK_STORAGE_GET
+            | Helper::INODE_STORAGE_GET
+            | Helper::SK_STORAGE_GET
             | Helper::CGRP_STORAGE_GET => self.storage_get(name, a1, a2, a3, a4),
-            Helper::TASK_STORAGE_DELETE | Helper::INODE_STORAGE_DELETE | Helper::SK_STORAGE_DELETE
+            Helper::TASK_STORAGE_DELETE
+            | Helper::INODE_STORAGE_DELETE
+            | Helper::SK_STORAGE_DELETE
             | Helper::CGRP_STORAGE_DELETE => self.storage_delete(name, a1, a2),
             Helper::GET_LOCAL_STORAGE => self.storage_get(name, a1, 1, 0, 1),
 
@@ -127,7 +124,9 @@ impl Machine {
             Helper::DYNPTR_WRITE => self.dynptr_write(name, a1, a2 as u32, a3, a4 as u32, a5),
             Helper::DYNPTR_DATA => self.dynptr_data(name, a1, a2 as u32, a3 as u32),
 
-            Helper::PROBE_READ | Helper::PROBE_READ_KERNEL => self.probe_read(name, a1, a2 as u32, a3, probe::Side::Kernel),
+            Helper::PROBE_READ | Helper::PROBE_READ_KERNEL => {
+                self.probe_read(name, a1, a2 as u32, a3, probe::Side::Kernel)
+            }
             Helper::PROBE_READ_USER => self.probe_read(name, a1, a2 as u32, a3, probe::Side::User),
             Helper::COPY_FROM_USER => self.probe_read(name, a1, a2 as u32, a3, probe::Side::User),
             Helper::COPY_FROM_USER_TASK => self.copy_from_user_task(name, args),

@@ -51,7 +51,12 @@ fn replace(csum: u16, from: u32, to: u32) -> u16 {
 
 impl Machine {
     /// Helpers of packets; `None` where it is none of these.
-    pub(super) fn net_helper(&mut self, helper: Helper, name: &str, args: [u64; 5]) -> Result<Option<Next>, TrapKind> {
+    pub(super) fn net_helper(
+        &mut self,
+        helper: Helper,
+        name: &str,
+        args: [u64; 5],
+    ) -> Result<Option<Next>, TrapKind> {
         let [a1, a2, a3, a4, a5] = args;
         if helper == Helper::CSUM_DIFF {
             return self.csum_diff(name, args).map(Some);

@@ -117,7 +117,11 @@ impl Machine {
             btf.size_of(TypeId(type_id as u32))
         });
         let Some(size) = size.and_then(|size| u32::try_from(size).ok()) else {
-            return Err(bad_argument(name, 1, format!("the program's BTF has no type {type_id} with a size")));
+            return Err(bad_argument(
+                name,
+                1,
+                format!("the program's BTF has no type {type_id} with a size"),
+            ));
         };
         let region = self.mem.alloc(mem::Kind::Object, 0, size, false).map_err(|_| self.full())?;
         self.objects.refs.insert(region, 1);

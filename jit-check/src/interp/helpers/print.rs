@@ -109,7 +109,8 @@ impl Machine {
                         return Err(EINVAL);
                     }
                     // Addresses are told apart by whose they are.
-                    let side = if self.peek(arg, 1, Side::Kernel).is_some() { Side::Kernel } else { Side::User };
+                    let side =
+                        if self.peek(arg, 1, Side::Kernel).is_some() { Side::Kernel } else { Side::User };
                     self.string(arg, side, &field, &mut room, &mut out);
                     at += 1;
                 }
@@ -281,9 +282,9 @@ impl Machine {
         let size = size & 0xffff_ffff;
         self.check_write(name, to, size)?;
         let Some(args) = self.var_args(name, args, len & 0xffff_ffff)? else { return value(EINVAL) };
-        let format = self.peek_str(format, 4096, Side::Kernel).ok_or_else(|| {
-            super::bad_argument(name, 3, format!("there is no string at {format:#x}"))
-        })?;
+        let format = self
+            .peek_str(format, 4096, Side::Kernel)
+            .ok_or_else(|| super::bad_argument(name, 3, format!("there is no string at {format:#x}")))?;
         match self.format(&format[..format.len() - 1], &args) {
             Ok(text) => {
                 if size > 0 {

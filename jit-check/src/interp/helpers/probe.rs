@@ -74,7 +74,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn copy_from_user_task(&mut self, name: &str, [to, size, from, _task, flags]: [u64; 5]) -> Done {
+    pub(super) fn copy_from_user_task(
+        &mut self,
+        name: &str,
+        [to, size, from, _task, flags]: [u64; 5],
+    ) -> Done {
         if flags != 0 {
             return value(EINVAL);
         }

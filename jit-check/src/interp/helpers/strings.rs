@@ -38,10 +38,8 @@ fn magnitude(text: &[u8], flags: u64) -> Result<(u64, bool, usize), i64> {
     if base == 16 && at(0) == b'0' && at(1) == b'x' {
         prefix = 2;
     }
-    let digits = rest[prefix..]
-        .iter()
-        .map_while(|&b| char::from(b).to_digit(base as u32))
-        .collect::<Vec<u32>>();
+    let digits =
+        rest[prefix..].iter().map_while(|&b| char::from(b).to_digit(base as u32)).collect::<Vec<u32>>();
     if digits.is_empty() {
         return Err(EINVAL);
     }

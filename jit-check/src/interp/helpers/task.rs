@@ -29,7 +29,12 @@ impl Machine {
     }
 
     /// Helpers that need little but the world; `None` where it is none of these.
-    pub(super) fn task_helper(&mut self, helper: Helper, name: &str, args: [u64; 5]) -> Result<Option<Next>, TrapKind> {
+    pub(super) fn task_helper(
+        &mut self,
+        helper: Helper,
+        name: &str,
+        args: [u64; 5],
+    ) -> Result<Option<Next>, TrapKind> {
         let [a1, a2, a3, a4, _] = args;
         let number = match helper {
             Helper::KTIME_GET_NS | Helper::KTIME_GET_COARSE_NS => self.world.clock(),
@@ -114,8 +119,7 @@ impl Machine {
 
     /// The frames that flags ask for.
     fn frames(&self, flags: u64) -> Option<&[u64]> {
-        let stack =
-            if flags & USER_STACK != 0 { &self.world.user_stack } else { &self.world.kernel_stack };
+        let stack = if flags & USER_STACK != 0 { &self.world.user_stack } else { &self.world.kernel_stack };
         stack.get((flags & SKIP) as usize..).filter(|frames| !frames.is_empty())
     }
 
@@ -129,9 +133,9 @@ impl Machine {
             return value(EFAULT);
         };
         let buckets = u64::from(self.maps[n].max_entries.max(1)).next_power_of_two();
-        let hash = frames.iter().fold(0u64, |hash, frame| {
-            (hash ^ frame).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
-        });
+        let hash = frames
+            .iter()
+            .fold(0u64, |hash, frame| (hash ^ frame).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
         let id = ((hash >> 32) & (buckets - 1)) as u32;
         let Body::Stacks(stacks) = &mut self.maps[n].body else {
             return Err(super::bad_argument(name, 2, "the map holds no stacks"));

@@ -47,10 +47,14 @@ impl Arena {
         if count == 0 || count > self.count {
             return Ok(0);
         }
-        let is_free = |pages: &BTreeMap<u32, u32>, from: u32| pages.range(from..from + count).next().is_none();
+        let is_free =
+            |pages: &BTreeMap<u32, u32>, from: u32| pages.range(from..from + count).next().is_none();
         let from = if wanted != 0 {
             let from = self.number(wanted as u32);
-            if !wanted.is_multiple_of(PAGE.into()) || from.saturating_add(count) > self.count || !is_free(&self.pages, from) {
+            if !wanted.is_multiple_of(PAGE.into())
+                || from.saturating_add(count) > self.count
+                || !is_free(&self.pages, from)
+            {
                 return Ok(0);
             }
             from

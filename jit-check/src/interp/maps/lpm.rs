@@ -41,10 +41,7 @@ impl Lpm {
     /// The longest prefix of `key` that is in.
     pub fn lookup(&self, key: &[u8]) -> Option<u32> {
         let (len, data) = split(key)?;
-        self.by_len
-            .range(..=len)
-            .rev()
-            .find_map(|(&len, prefixes)| Some(prefixes.get(&mask(len, data))?.0))
+        self.by_len.range(..=len).rev().find_map(|(&len, prefixes)| Some(prefixes.get(&mask(len, data))?.0))
     }
 
     /// Exactly this prefix.

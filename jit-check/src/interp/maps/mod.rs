@@ -113,7 +113,8 @@ impl Map {
         let bad = |why: &str| NoMap::Bad(why.to_owned());
         let index = index as u32;
         let (keys, values, most) = (spec.key_size, spec.value_size, spec.max_entries);
-        let needs_u32 = |body: Body| if keys == 4 { Ok(body) } else { Err(bad("its keys must have 4 bytes")) };
+        let needs_u32 =
+            |body: Body| if keys == 4 { Ok(body) } else { Err(bad("its keys must have 4 bytes")) };
         let has_entries = most > 0;
         let body = match spec.map_type {
             T::Array | T::PercpuArray => needs_u32(Body::Array(Cells::new(most)))?,
@@ -135,7 +136,11 @@ impl Map {
             T::HashOfMaps => Body::MapHash(BTreeMap::new()),
             T::StackTrace => Body::Stacks(BTreeMap::new()),
             T::BloomFilter => Body::Bloom(HashSet::new()),
-            T::SkStorage | T::InodeStorage | T::TaskStorage | T::CgrpStorage | T::CgroupStorage
+            T::SkStorage
+            | T::InodeStorage
+            | T::TaskStorage
+            | T::CgrpStorage
+            | T::CgroupStorage
             | T::PercpuCgroupStorage => Body::Storage(BTreeMap::new()),
             T::Arena => Body::Arena(Arena::new(most, spec.map_extra)),
             _ => Body::Numbers(BTreeMap::new()),
@@ -292,6 +297,19 @@ impl Map {
         }
     }
 
+    /// A lookup that changes nothing in the map and makes no memory; `None` where it would have to.
+    #[inline]
+    pub fn quick(&self, key: &[u8]) -> Option<u64> {
+        match (&self.body, self.map_type) {
+            (Body::Hash(table), MapType::Hash | MapType::Rhash) => Some(table.get(key).map_or(0, address)),
+            (Body::Array(cells), MapType::Array) => {
+                let index = u32::from_ne_bytes(key.try_into().ok()?);
+                Some(cells.get(index)).filter(|&region| region != 0).map(address)
+            }
+            _ => None,
+        }
+    }
+
     /// The map within this map of maps.
     pub fn inner(&self, key: &[u8]) -> Option<usize> {
         match &self.body {
@@ -302,7 +320,12 @@ impl Map {
     }
 
     /// The elements that a walk finds at or behind a position, for `bpf_for_each_map_elem`: key, region, next position.
-    pub fn element(&mut self, from: u64, cpu: u32, mem: &mut Memory) -> Result<Option<(Vec<u8>, u32, u64)>, Full> {
+    pub fn element(
+        &mut self,
+        from: u64,
+        cpu: u32,
+        mem: &mut Memory,
+    ) -> Result<Option<(Vec<u8>, u32, u64)>, Full> {
         match &self.body {
             Body::Array(_) => {
                 if from >= u64::from(self.max_entries) {
@@ -311,9 +334,9 @@ impl Map {
                 let region = self.cell(from as u32, cpu, mem)?;
                 Ok(Some(((from as u32).to_ne_bytes().to_vec(), region, from + 1)))
             }
-            Body::Hash(table) => Ok(table.from_slot(from as usize).map(|(slot, entry)| {
-                (entry.key.to_vec(), self.on_cpu(entry.region, cpu), slot as u64 + 1)
-            })),
+            Body::Hash(table) => Ok(table
+                .from_slot(from as usize)
+                .map(|(slot, entry)| (entry.key.to_vec(), self.on_cpu(entry.region, cpu), slot as u64 + 1))),
             _ => Ok(None),
         }
     }

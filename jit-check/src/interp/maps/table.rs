@@ -8,7 +8,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 pub(in crate::interp) struct Mix(u64);
 
 impl Hasher for Mix {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
+        // The usual lengths, without a copy of a length that is not known.
+        if let Ok(word) = bytes.try_into() {
+            return self.write_u64(u32::from_ne_bytes(word).into());
+        }
         let mut chunks = bytes.chunks_exact(8);
         for chunk in &mut chunks {
             self.write_u64(chunk.try_into().map_or(0, u64::from_ne_bytes));
@@ -21,15 +26,18 @@ impl Hasher for Mix {
         }
     }
 
+    #[inline]
     fn write_u64(&mut self, word: u64) {
         let wide = u128::from(self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         self.0 = (wide >> 64) as u64 ^ wide as u64;
     }
 
+    #[inline]
     fn write_usize(&mut self, word: usize) {
         self.0 = self.0.wrapping_add(word as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         self.0
     }

@@ -40,7 +40,14 @@ impl Map {
     }
 
     /// `bpf_map_update_elem` of a program: 0 or a negative error number.
-    pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64, cpu: u32, mem: &mut Memory) -> Result<i64, Full> {
+    pub fn update(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+        cpu: u32,
+        mem: &mut Memory,
+    ) -> Result<i64, Full> {
         let percpu = self.is_percpu();
         match &mut self.body {
             Body::Array(_) => {
@@ -113,7 +120,11 @@ impl Map {
             }
             Body::Queue(_) => self.push(value, flags),
             Body::Bloom(_) => {
-                if key.is_empty() { self.push(value, flags) } else { Ok(EINVAL) }
+                if key.is_empty() {
+                    self.push(value, flags)
+                } else {
+                    Ok(EINVAL)
+                }
             }
             _ => Ok(EOPNOTSUPP),
         }
