@@ -4,6 +4,7 @@
 //! - `interp` runs programs on checked memory with simulated maps and helpers.
 #![forbid(unsafe_code)]
 
+pub mod explain;
 pub mod generate;
 pub mod interp;
 pub mod jit;

@@ -10,6 +10,7 @@ pub use helpers::helper_since;
 
 use crate::spec::ProgramSpec;
 use asm::Insn;
+use bpf_sys::prog::ProgType;
 use btf::Btf;
 use log::Log;
 use std::fmt;
@@ -119,6 +120,25 @@ impl VerifierError {
     pub fn log(&self) -> &str {
         &self.log
     }
+}
+
+/// What a verifier's log means for the program's author.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Advice {
+    /// The refusal in other words.
+    pub meaning: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// Reads the log of a refused program, of a kernel or of a simulator.
+pub fn advice(log: &str, insns: &[Insn], prog_type: ProgType, license: &str) -> Advice {
+    let log = Log::read(log);
+    let insn = log.insn.filter(|at| *at < insns.len());
+    let case = class::Case { reason: &log.reason, log: &log, insns, insn, prog_type, license };
+    let class::Finding { meaning, remedy } = class::classify(&case);
+    Advice { meaning, remedy }
 }
 
 /// File, line and text of an instruction, from the object's line records.

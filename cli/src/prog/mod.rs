@@ -15,6 +15,7 @@ mod run;
 mod run_simulated;
 mod signature;
 mod stream;
+mod verify;
 
 use crate::objects::{Options, options};
 use anyhow::Result;
@@ -63,6 +64,7 @@ pub fn command() -> Command {
         .subcommand(verb("pin", "Keep a program by a name in a BPF file system", "PROG FILE"))
         .subcommand(asm::command())
         .subcommand(disasm::command())
+        .subcommand(verify::command())
         .subcommand(jit::command())
         .subcommand(compare::command())
 }
@@ -81,6 +83,7 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         "pin" => run::pin(m, options),
         "asm" => asm::main(m, options),
         "disasm" => disasm::main(m, options),
+        "verify" => verify::main(m, options),
         "jit" => jit::main(m, options),
         "compare" => compare::main(m, options),
         other => unreachable!("clap knows no verb {other}"),
