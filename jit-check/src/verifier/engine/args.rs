@@ -3,7 +3,7 @@
 use super::super::env::{
     ArgInfo, ArgKind, EACCES, EFAULT, EINVAL, ENOENT, EOPNOTSUPP, Env, Reject, Res, reject,
 };
-use super::super::reg::{Base, BtfIdx, Flags, Reg};
+use super::super::reg::{Base, BtfIdx, Flags};
 use bpf_sys::prog::{AttachType, ProgType};
 use btf::{Btf, Kind, Type, TypeId};
 
@@ -349,20 +349,18 @@ impl<'a> Env<'a> {
     /// The register for a parameter that is a trusted kernel object.
     pub(super) fn check_global_btf_arg(&mut self, regno: u8, arg: &ArgInfo) -> Res {
         let reg = *self.reg(regno);
-        if !fits_btf_arg(&reg, arg) {
+        let ignored = if arg.may_be_null { Flags::MAYBE_NULL } else { Flags::empty() };
+        let flags = reg.flags - ignored;
+        let fits = reg.base == Base::BtfId && (flags.is_empty() || flags == Flags::TRUSTED || flags == Flags::RCU);
+        let (Some(have), Some(need), true) = (reg.btf(), arg.btf, fits) else {
             let shown = reg.type_name();
-            let expected =
-                if arg.may_be_null { "ptr_, trusted_ptr_, rcu_ptr_" } else { "ptr_, trusted_ptr_, rcu_ptr_" };
-            reject!(self, EACCES, "R{regno} type={shown} expected={expected}");
+            reject!(self, EACCES, "R{regno} type={shown} expected=ptr_, trusted_ptr_, rcu_ptr_");
+        };
+        if !self.struct_ids_match(have, reg.off, need, false, true) {
+            let name = |(btf, id): (BtfIdx, u32)| self.btf(btf).type_by_id(TypeId(id)).map_or("", |ty| ty.name());
+            let (has, wants) = (name(have), name(need));
+            reject!(self, EACCES, "R{regno} is of type {has} but {wants} is expected");
         }
         Ok(())
     }
-}
-
-fn fits_btf_arg(reg: &Reg, arg: &ArgInfo) -> bool {
-    let trusted = reg.flags.intersects(Flags::TRUSTED | Flags::RCU) || reg.ref_obj_id != 0;
-    reg.base == Base::BtfId
-        && trusted
-        && (arg.may_be_null || !reg.may_be_null())
-        && reg.btf().zip(arg.btf).is_some_and(|(has, wants)| has.0 == wants.0)
 }

@@ -27,11 +27,11 @@ impl Names for LogNames<'_, '_> {
         let number = match value {
             Imm64::Value(value) => value,
             Imm64::MapFd(map) => shown(MAPS + u64::from(map as u32) * 0x400),
-            Imm64::MapIdx(map) => shown(MAPS + u64::from(map as u32) * 0x400),
-            Imm64::MapValue { fd, offset } => in_value(fd as u32, offset as u32),
-            Imm64::MapIdxValue { index, offset } => in_value(index as u32, offset as u32),
+            Imm64::MapIdx(map) => shown(MAPS + u64::from(map) * 0x400),
+            Imm64::MapValue { fd, offset } => in_value(fd as u32, offset),
+            Imm64::MapIdxValue { index, offset } => in_value(index, offset),
             Imm64::Func(off) => u64::from(off as u32),
-            Imm64::BtfId { btf_id, .. } => shown(SYMBOLS + u64::from(btf_id as u32) * 8),
+            Imm64::BtfId { btf_id, .. } => shown(SYMBOLS + u64::from(btf_id) * 8),
         };
         Some(Cow::Owned(format!("{number:#x}")))
     }
