@@ -59,8 +59,7 @@ impl<'a> Env<'a> {
         for field in touched {
             match field.kind {
                 kind if kind.is_kptr() || kind == FieldKind::Uptr => {
-                    let name = if kind == FieldKind::Uptr { "uptr" } else { "kptr" };
-                    let name = if self.since(6, 13) { name } else { "kptr" };
+                    let name = if self.since(6, 13) { kind.name() } else { "kptr" };
                     if for_helper {
                         reject!(self, EACCES, "{name} cannot be accessed indirectly by helper");
                     }

@@ -97,7 +97,11 @@ impl<'a> Env<'a> {
     /// Before the walk: special fields of all maps and of the program's structs. A map that may not have the fields that
     /// its types say is made without types, as loaders do after the kernel's refusal.
     pub(in crate::verifier) fn init_map_records(&mut self) -> Res {
-        self.objects.structs = self.struct_records().unwrap_or_default();
+        match self.struct_records() {
+            Ok(structs) => self.objects.structs = structs,
+            // The kernel takes none of these types; the program goes on without, as loaders do.
+            Err(_) => self.own_types = false,
+        }
         let specs: Vec<(&'a MapSpec, Option<u32>)> =
             self.program.maps.iter().map(|map| (map, None)).collect();
         let inner =

@@ -119,6 +119,11 @@ struct Search<'k, 'a> {
 type Errno<T> = Result<T, i32>;
 
 impl<'a> Search<'_, 'a> {
+    /// These kernels count what a value has one of at most in each struct on its own, and not reference counts.
+    fn counts_apart(&self) -> bool {
+        self.version > Version(6, 12) && self.version < Version(7, 1)
+    }
+
     fn ty(&self, id: TypeId) -> Errno<Type<'a>> {
         self.btf.type_by_id(id).ok_or(EINVAL)
     }
@@ -128,7 +133,7 @@ impl<'a> Search<'_, 'a> {
             if !self.wanted.has(kind) || self.version < since || ty.name() != kind.name() {
                 continue;
             }
-            if kind.is_single() {
+            if kind.is_single() && !(kind == FieldKind::Refcount && self.counts_apart()) {
                 if self.seen & 1 << kind as u32 != 0 {
                     return Err(E2BIG);
                 }
@@ -244,7 +249,15 @@ impl<'a> Search<'_, 'a> {
                 return Err(E2BIG);
             }
             let id = self.id_of(&ty, on, component)?;
+            let apart = self.counts_apart();
+            let seen = self.seen;
+            if apart {
+                self.seen = 0;
+            }
             let mut found = self.members(id, ty, room, level + 1)?;
+            if apart {
+                self.seen = seen;
+            }
             for field in &mut found {
                 field.offset = field.offset.wrapping_add(offset);
             }
