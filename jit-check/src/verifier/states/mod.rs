@@ -37,11 +37,6 @@ pub(crate) const JUMP_DST_IS_STACK: u16 = 1 << 10;
 /// What it is compared with (`src`) points to the stack.
 pub(crate) const JUMP_SRC_IS_STACK: u16 = 1 << 11;
 
-/// Flags for an access to this slot.
-pub(crate) fn stack_access(frame: usize, slot: u32) -> u16 {
-    JUMP_STACK_ACCESS | (slot as u16 & 0x3f) << 3 | frame as u16 & 7
-}
-
 /// Most paths that wait (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`).
 const MOST_PENDING: usize = 8192;
 
@@ -196,14 +191,14 @@ impl<'a> Env<'a> {
     /// Notes the current instruction in the history of the current state; a second note of the same instruction adds to
     /// the first.
     pub(super) fn push_jump(&mut self, flags: u16, linked_regs: u64) -> Res {
-        if let Some((at, count)) = self.keep.now {
-            if count == self.insn_processed {
-                if let Some(jump) = self.keep.way.get_mut(at as usize) {
-                    jump.flags |= flags;
-                    jump.linked_regs = linked_regs;
-                }
-                return Ok(());
+        if let Some((at, count)) = self.keep.now
+            && count == self.insn_processed
+        {
+            if let Some(jump) = self.keep.way.get_mut(at as usize) {
+                jump.flags |= flags;
+                jump.linked_regs = linked_regs;
             }
+            return Ok(());
         }
         let jump =
             Jump { idx: self.insn_idx as u32, prev_idx: self.prev_insn_idx as u32, flags, linked_regs };

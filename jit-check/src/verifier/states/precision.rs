@@ -69,12 +69,6 @@ impl<'a> Env<'a> {
         self.backtrack(None)
     }
 
-    /// As for a register, for a spilled one.
-    pub(in crate::verifier) fn mark_stack_slot_precise(&mut self, frame: usize, slot: u32) -> Res {
-        self.keep.bt.set_slot_of(frame, slot);
-        self.backtrack(None)
-    }
-
     /// What was precise and read in an equal state must be so on the current path.
     pub(super) fn propagate_precision(&mut self, old: StateId) -> Res {
         let Some(state) = self.nodes.get(old.0 as usize).and_then(Option::as_deref) else { return Ok(()) };
