@@ -246,8 +246,6 @@ impl Machine {
         if let Some(frame) = self.cpu.frames.last_mut() {
             frame.turns = self.cpu.turns;
         }
-        let args = self.cpu.regs[1];
-        self.cpu.regs[1] = args;
         self.cpu.regs[10] = exec::frame_pointer(depth);
         self.mem.frame(depth, true);
         self.go(base);

@@ -57,6 +57,11 @@ pub(super) const fn frame_pointer(depth: usize) -> u64 {
     mem::address(mem::STACK + depth as u32) + FRAME_SIZE as u64
 }
 
+#[inline(always)]
+fn apply<T>(a: T, b: T, operation: impl FnOnce(T, T) -> T) -> T {
+    operation(a, b)
+}
+
 fn sdiv64(a: u64, b: u64) -> u64 {
     if b == 0 { 0 } else { (a as i64).wrapping_div(b as i64) as u64 }
 }
@@ -103,26 +108,22 @@ pub(super) fn run<const ONE: bool>(
         }
         macro_rules! alu_r {
             ($f:expr) => {{
-                let f: fn(u64, u64) -> u64 = $f;
-                r!(op.dst) = f(r!(op.dst), r!(op.src));
+                r!(op.dst) = apply(r!(op.dst), r!(op.src), $f);
             }};
         }
         macro_rules! alu_i {
             ($f:expr) => {{
-                let f: fn(u64, u64) -> u64 = $f;
-                r!(op.dst) = f(r!(op.dst), op.imm);
+                r!(op.dst) = apply(r!(op.dst), op.imm, $f);
             }};
         }
         macro_rules! alu32_r {
             ($f:expr) => {{
-                let f: fn(u32, u32) -> u32 = $f;
-                r!(op.dst) = u64::from(f(r!(op.dst) as u32, r!(op.src) as u32));
+                r!(op.dst) = u64::from(apply(r!(op.dst) as u32, r!(op.src) as u32, $f));
             }};
         }
         macro_rules! alu32_i {
             ($f:expr) => {{
-                let f: fn(u32, u32) -> u32 = $f;
-                r!(op.dst) = u64::from(f(r!(op.dst) as u32, op.imm as u32));
+                r!(op.dst) = u64::from(apply(r!(op.dst) as u32, op.imm as u32, $f));
             }};
         }
         // A jump takes away from `done` what it adds to `pc`; behind it `done` tells whether time is up.

@@ -156,7 +156,7 @@ impl Machine {
             addr: fault.addr,
             size: fault.size,
             access: fault.access,
-            nearest,
+            nearest: nearest.map(Box::new),
             helper: helper.to_owned(),
         }
     }
@@ -193,7 +193,7 @@ impl Machine {
         match self.mem.place(addr, size, Access::Read) {
             Ok(at) => {
                 if self.mem.unwritten(addr, size, Access::Read) {
-                    let offset = i64::from(addr as u32) - i64::from(super::mem::FRAME_SIZE);
+                    let offset = i64::from(addr as u32) - i64::from(mem::FRAME_SIZE);
                     return Err(TrapKind::Uninitialised { addr, size, offset });
                 }
                 Ok(number(&self.mem.heap[at..at + size as usize]))

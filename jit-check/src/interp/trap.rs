@@ -71,7 +71,7 @@ pub enum TrapKind {
         /// Read or write.
         access: Access,
         /// What was probably meant.
-        nearest: Option<Nearest>,
+        nearest: Option<Box<Nearest>>,
         /// Helper or kernel function that did it on the program's behalf; empty for an instruction.
         helper: String,
     },

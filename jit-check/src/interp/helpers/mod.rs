@@ -14,7 +14,7 @@ pub(super) mod timer;
 
 use super::call::Next;
 use super::machine::Machine;
-use super::mem::{Fault, Kind};
+use super::mem::Kind;
 use super::trap::TrapKind;
 use asm::Helper;
 

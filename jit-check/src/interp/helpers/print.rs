@@ -226,7 +226,7 @@ impl Machine {
 
     /// Arguments of the variadic forms; `None` where the kernel refuses them.
     fn var_args(&mut self, name: &str, addr: u64, size: u64) -> Result<Option<Vec<u64>>, TrapKind> {
-        if size % 8 != 0 || size > MOST_ARGS * 8 || (size != 0 && addr == 0) {
+        if !size.is_multiple_of(8) || size > MOST_ARGS * 8 || (size != 0 && addr == 0) {
             return Ok(None);
         }
         let bytes = self.bytes_in(name, addr, size)?;

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+/// Masked bits to region and key as it was given.
+type Prefixes = BTreeMap<Box<[u8]>, (u32, Box<[u8]>)>;
+
 /// Prefixes by their length and masked bits. Lookups walk down the lengths that are in use.
 #[derive(Clone, Debug, Default)]
 pub(in crate::interp) struct Lpm {
-    by_len: BTreeMap<u32, BTreeMap<Box<[u8]>, (u32, Box<[u8]>)>>,
+    by_len: BTreeMap<u32, Prefixes>,
     count: usize,
 }
 

@@ -335,7 +335,7 @@ impl Map {
                 Ok(Some(((from as u32).to_ne_bytes().to_vec(), region, from + 1)))
             }
             Body::Hash(table) => Ok(table
-                .from_slot(from as usize)
+                .at_or_after(from as usize)
                 .map(|(slot, entry)| (entry.key.to_vec(), self.on_cpu(entry.region, cpu), slot as u64 + 1))),
             _ => Ok(None),
         }

@@ -118,7 +118,7 @@ impl Table {
     }
 
     /// The first element at or behind a slot, with its slot.
-    pub fn from_slot(&self, slot: usize) -> Option<(usize, &Entry)> {
+    pub fn at_or_after(&self, slot: usize) -> Option<(usize, &Entry)> {
         self.slots.iter().enumerate().skip(slot).find_map(|(n, e)| Some((n, e.as_ref()?)))
     }
 
