@@ -82,7 +82,6 @@ pub(crate) type Res<T = ()> = Result<T, Reject>;
 pub(crate) const EPERM: i32 = 1;
 pub(crate) const ENOENT: i32 = 2;
 pub(crate) const E2BIG: i32 = 7;
-pub(crate) const ENOMEM: i32 = 12;
 pub(crate) const EACCES: i32 = 13;
 pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EINVAL: i32 = 22;
@@ -125,21 +124,15 @@ pub(crate) struct InsnAux {
     pub loop_inline: LoopInline,
     /// For kernel functions that allocate: what.
     pub obj: Option<(BtfIdx, u32)>,
-    /// This call does not clobber r1 to r5 (`bpf_fastcall`): which registers are spilled around it.
-    pub fastcall_regs: u16,
+    /// Registers that are spilled around this call though it does not clobber them (`bpf_fastcall`).
     pub fastcall_spills: u8,
     pub fastcall_pattern: bool,
     pub zext_dst: bool,
     /// A call of a subprogram made this instruction a place to check the stack.
     pub storage_get_atomic: bool,
     pub needs_zext: bool,
-    pub call_imm: u64,
-    /// May be skipped over by `may_goto`.
-    pub arena_addr: bool,
     /// Registers that are live before it, a bit each (r0 to r10). Computed once.
     pub live_regs_before: u16,
-    /// Strongly connected component of the control flow (0: none).
-    pub scc: u32,
 }
 
 /// Which map(s) a call had.
@@ -180,7 +173,6 @@ pub(crate) struct SubProg {
     pub verified: bool,
     pub changes_pkt_data: bool,
     pub might_sleep: bool,
-    pub might_throw: bool,
     pub args_cached: bool,
     pub args: Vec<ArgInfo>,
     pub keep_fastcall_stack: bool,
@@ -273,7 +265,6 @@ pub(crate) struct Env<'a> {
     pub allow_uninit_stack: bool,
     pub bpf_capable: bool,
     pub bypass_spec_v1: bool,
-    pub bypass_spec_v4: bool,
     // How strict it is.
     pub strict_alignment: bool,
     pub test_state_freq: bool,

@@ -163,7 +163,6 @@ impl<'a> Env<'a> {
             allow_uninit_stack: full,
             bpf_capable: full,
             bypass_spec_v1: full || kernel.mitigations_off,
-            bypass_spec_v4: full || kernel.mitigations_off,
             strict_alignment: strict && !program.flags.contains(ProgFlags::ANY_ALIGNMENT),
             test_state_freq: full && program.flags.contains(ProgFlags::TEST_STATE_FREQ),
             test_reg_invariants: program.flags.contains(ProgFlags::TEST_REG_INVARIANTS),
