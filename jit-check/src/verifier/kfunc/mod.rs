@@ -11,7 +11,7 @@ mod table;
 pub(crate) use flags::{Flag, Kfunc};
 pub(crate) use special::Special;
 
-use super::env::{EINVAL, Env, Reject, Res, reject};
+use super::env::{EINVAL, Env, Res, reject};
 use super::reg::BtfIdx;
 use asm::Insn;
 use btf::{Kind, TypeId};

@@ -269,7 +269,7 @@ impl<'a> Search<'_, 'a> {
         if expected_size != 0 && expected_size != kind.size().wrapping_mul(count) {
             return Ok(Vec::new());
         }
-        if offset % kind.align() != 0 {
+        if !offset.is_multiple_of(kind.align()) {
             return Ok(Vec::new());
         }
         let found = if kind == FieldKind::KptrRef {
@@ -449,7 +449,7 @@ fn node_offset(btf: &Btf<'_>, kind: FieldKind, found: &Found<'_>) -> Errno<u32> 
     let ty = btf.type_by_id(member.type_id).ok_or(EINVAL)?;
     let fits = ty.kind() == Kind::Struct && ty.name() == node_kind.name();
     let offset = member.bit_offset / 8;
-    if !fits || member.bit_offset % 8 != 0 || offset % node_kind.align() != 0 || second.is_some() {
+    if !fits || member.bit_offset % 8 != 0 || !offset.is_multiple_of(node_kind.align()) || second.is_some() {
         return Err(EINVAL);
     }
     Ok(offset)

@@ -67,11 +67,4 @@ impl<'a> Env<'a> {
             }
         });
     }
-
-    /// Whether the slot belongs to a dynptr, an iterator or an interrupt flag.
-    pub(in crate::verifier) fn is_special_slot(&self, frame: usize, slot: u32) -> bool {
-        self.slot(frame, slot as usize).is_some_and(|slot| {
-            matches!(slot.types[7], SlotType::Dynptr | SlotType::Iter | SlotType::IrqFlag)
-        })
-    }
 }
