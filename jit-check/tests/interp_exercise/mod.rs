@@ -45,7 +45,7 @@ fn bent(word: [u8; 8], len: usize, at: usize) -> Insn {
         0x63, 0x7b, 0x7a, 0xdb, 0x85, 0x95,
     ];
     insn.opcode = CODES[word[0] as usize % CODES.len()];
-    insn.regs = (insn.regs & 0xf) % 10 | ((insn.regs >> 4) % 11) << 4;
+    insn.regs = ((insn.regs & 0xf) % 10) | (((insn.regs >> 4) % 11) << 4);
     match insn.opcode {
         0x85 => {
             // Helpers, subprograms, none else.
