@@ -351,13 +351,15 @@ impl<'a> Env<'a> {
         let reg = *self.reg(regno);
         let ignored = if arg.may_be_null { Flags::MAYBE_NULL } else { Flags::empty() };
         let flags = reg.flags - ignored;
-        let fits = reg.base == Base::BtfId && (flags.is_empty() || flags == Flags::TRUSTED || flags == Flags::RCU);
+        let fits =
+            reg.base == Base::BtfId && (flags.is_empty() || flags == Flags::TRUSTED || flags == Flags::RCU);
         let (Some(have), Some(need), true) = (reg.btf(), arg.btf, fits) else {
             let shown = reg.type_name();
             reject!(self, EACCES, "R{regno} type={shown} expected=ptr_, trusted_ptr_, rcu_ptr_");
         };
         if !self.struct_ids_match(have, reg.off, need, false, true) {
-            let name = |(btf, id): (BtfIdx, u32)| self.btf(btf).type_by_id(TypeId(id)).map_or("", |ty| ty.name());
+            let name =
+                |(btf, id): (BtfIdx, u32)| self.btf(btf).type_by_id(TypeId(id)).map_or("", |ty| ty.name());
             let (has, wants) = (name(have), name(need));
             reject!(self, EACCES, "R{regno} is of type {has} but {wants} is expected");
         }

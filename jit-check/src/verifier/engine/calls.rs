@@ -65,6 +65,14 @@ impl<'a> Env<'a> {
         }
         let by_sleep = self.since(6, 15);
         if by_sleep && self.subprogs[subprog as usize].might_sleep && self.in_atomic() {
+            if !self.since(7, 0) {
+                reject!(
+                    self,
+                    EINVAL,
+                    "global functions that may sleep are not allowed in non-sleepable context,\n\
+                     i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context"
+                );
+            }
             let place = self.non_sleepable_context();
             reject!(self, EINVAL, "sleepable global function {name}() called in {place}");
         }

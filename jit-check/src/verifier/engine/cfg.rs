@@ -36,6 +36,14 @@ impl<'a> Env<'a> {
                 && !self.is_async_callback_insn(insn))
     }
 
+    /// Whether the call is of a function that may sleep.
+    fn may_sleep_in(&self, insn: Insn) -> bool {
+        if insn.is_helper_call() {
+            return self.helper_proto(Helper(insn.imm as u32)).is_some_and(|proto| proto.might_sleep);
+        }
+        self.kfunc_may_sleep(insn)
+    }
+
     /// Every instruction is reached; marks where states are kept and compared.
     pub(super) fn check_cfg(&mut self) -> Res {
         let len = self.insns.len();
@@ -100,6 +108,10 @@ impl<'a> Env<'a> {
                 if insn.is_helper_call() && changes_packets(Helper(insn.imm as u32)) {
                     let subprog = self.containing_subprog(at);
                     self.subprogs[subprog].changes_pkt_data = true;
+                }
+                if self.may_sleep_in(insn) {
+                    let subprog = self.containing_subprog(at);
+                    self.subprogs[subprog].might_sleep = true;
                 }
                 if insn.is_kfunc_call() && self.is_iter_next_kfunc(insn) {
                     let aux = &mut self.aux[at];

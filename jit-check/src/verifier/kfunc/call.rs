@@ -557,6 +557,11 @@ impl<'a> Env<'a> {
         resilient || self.since(6, 17) && kfunc.name.starts_with("bpf_stream_vprintk")
     }
 
+    /// Whether the kernel function that is called may sleep.
+    pub(in crate::verifier) fn kfunc_may_sleep(&self, insn: Insn) -> bool {
+        self.kfunc_of(insn).is_some_and(|kfunc| kfunc.flags.is_some_and(|flags| flags.contains(Flag::SLEEPABLE)))
+    }
+
     /// Registers that a call leaves unusable by its prototype, a bit each.
     pub(in crate::verifier) fn kfunc_clobbers(&self, insn: Insn) -> Option<u16> {
         let kfunc = self.kfunc_of(insn)?;
