@@ -326,11 +326,23 @@ fn programs(root: &Path, quick: bool) -> Result<Programs, String> {
     Ok(Programs { guest, host, release, examples })
 }
 
+/// The pages of a folder and of the folders in it.
+fn pages(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(pages(&path)?);
+        } else if path.extension().is_some_and(|e| e == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 fn archive(root: &Path, programs: &Programs, suites: &[Suite]) -> Result<Vec<u8>, String> {
-    let mut pages: Vec<PathBuf> = fs::read_dir(root.join("docs"))
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect())
-        .map_err(|e| format!("docs: {e}"))?;
-    pages.retain(|page| page.extension().is_some_and(|e| e == "md"));
+    let pages = pages(&root.join("docs")).map_err(|e| format!("docs: {e}"))?;
     initramfs::common(&Content {
         busybox: Path::new("/bin/busybox"),
         tracewell: programs.release.as_ref().unwrap_or(&programs.guest).program("tracewell")?,
