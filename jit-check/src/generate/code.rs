@@ -347,7 +347,7 @@ impl<'b, 'd> Writer<'b, 'd> {
         let words: [u8; 8] = std::array::from_fn(|_| self.bytes.byte());
         let insn = Insn::from_bytes_le(words);
         let off = insn.off % 8;
-        let insn = Insn { off, regs: insn.regs % 11 | (insn.regs >> 4) % 11 << 4, ..insn };
+        let insn = Insn { off, regs: (insn.regs % 11) | (((insn.regs >> 4) % 11) << 4), ..insn };
         if let Ok((instruction, _)) = asm::decode(&[insn]) {
             self.b.push(instruction);
             if let Some(reg) = self.model.regs.get_mut(usize::from(insn.regs & 15)) {

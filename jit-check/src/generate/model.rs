@@ -10,8 +10,6 @@ pub(super) enum Kind {
     /// A number from 0 to this.
     Below(u32),
     Ctx,
-    /// Frame pointer plus this.
-    Stack(i16),
     /// Result of a look-up that was not compared with NULL.
     MaybeValue(u32),
     /// Map, and how many bytes follow.

@@ -29,7 +29,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { privileges: Privileges::Full, log_level: 1, max_insns: 1_000_000, record: Recording::Nothing }
+        Options {
+            privileges: Privileges::Full,
+            log_level: 1,
+            max_insns: 1_000_000,
+            record: Recording::Nothing,
+        }
     }
 }
 

@@ -53,8 +53,6 @@ pub(crate) enum Base {
     Func,
     /// A dynptr that was handed to a callback or global function.
     ConstDynptr,
-    /// An instruction's address (`gotox`). Since Linux 6.19.
-    InsnPtr,
 }
 
 bitflags! {
@@ -100,7 +98,6 @@ pub(crate) enum DynptrKind {
 /// State of an open-coded iterator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IterState {
-    Invalid,
     Active,
     Drained,
 }
@@ -258,14 +255,6 @@ impl Reg {
 
     pub fn may_be_null(&self) -> bool {
         self.flags.contains(Flags::MAYBE_NULL)
-    }
-
-    /// Index of the map that it belongs to.
-    pub fn map(&self) -> Option<u32> {
-        match self.extra {
-            Extra::Map { map, .. } => Some(map),
-            _ => None,
-        }
     }
 
     /// The kernel type that it points to.

@@ -114,7 +114,7 @@ impl Env<'_> {
     fn fork_all_or_nothing(&mut self, dst: u8) -> Res {
         let reg = *self.reg(dst);
         let wide = reg.smin == -1 && reg.smax == 0;
-        if !wide && !(reg.s32_min == -1 && reg.s32_max == 0) {
+        if !wide && (reg.s32_min != -1 || reg.s32_max != 0) {
             return Ok(());
         }
         let at = self.insn_idx;

@@ -102,8 +102,7 @@ impl Env<'_> {
             | Base::Mem
             | Base::Buf
             | Base::Func
-            | Base::ConstDynptr
-            | Base::InsnPtr => true,
+            | Base::ConstDynptr => true,
             Base::FlowKeys if known => true,
             Base::FlowKeys => !self.since(6, 8),
             Base::ConstMap => known && off.smin == 0 && code == op::ADD,

@@ -184,9 +184,9 @@ fn program(proto: &Proto, values: [Value; 5]) -> Vec<Insn> {
 
 /// Log without addresses of maps and without the last line.
 fn reason(log: &str) -> &str {
-    let lines =
+    let mut lines =
         log.lines().filter(|line| !line.starts_with("processed ") && !line.starts_with("verification time"));
-    lines.last().unwrap_or("")
+    lines.next_back().unwrap_or("")
 }
 
 /// The maps as the kernel has them.

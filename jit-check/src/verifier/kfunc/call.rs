@@ -559,7 +559,8 @@ impl<'a> Env<'a> {
 
     /// Whether the kernel function that is called may sleep.
     pub(in crate::verifier) fn kfunc_may_sleep(&self, insn: Insn) -> bool {
-        self.kfunc_of(insn).is_some_and(|kfunc| kfunc.flags.is_some_and(|flags| flags.contains(Flag::SLEEPABLE)))
+        self.kfunc_of(insn)
+            .is_some_and(|kfunc| kfunc.flags.is_some_and(|flags| flags.contains(Flag::SLEEPABLE)))
     }
 
     /// Registers that a call leaves unusable by its prototype, a bit each.

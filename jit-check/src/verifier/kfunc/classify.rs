@@ -204,7 +204,7 @@ impl<'a> Env<'a> {
             && (self.is_mem_size(kfunc, index + 1, "__sz") || self.is_mem_size(kfunc, index + 1, "__szk"));
         let is_void = arg.pointee_id == 0;
         let plain = is_scalar(&arg.pointee) || self.is_scalar_struct(kfunc.btf, &arg.pointee, 0);
-        if !plain && !(sized && is_void) {
+        if !plain && (!sized || !is_void) {
             let void = if sized { "void, " } else { "" };
             reject!(
                 self,

@@ -160,7 +160,6 @@ impl<'a> Printer<'_, 'a> {
                 let name = self.name_of(btf, id);
                 let name = name.strip_prefix("bpf_iter_").unwrap_or(name);
                 let state = match state {
-                    IterState::Invalid => "<invalid>",
                     IterState::Active => "active",
                     IterState::Drained => "drained",
                 };

@@ -52,7 +52,6 @@ pub(in crate::verifier) fn base_name(base: Base) -> &'static str {
         Base::Buf => "buf",
         Base::Func => "func",
         Base::ConstDynptr => "dynptr_ptr",
-        Base::InsnPtr => "insn",
     }
 }
 

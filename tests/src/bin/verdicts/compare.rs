@@ -78,7 +78,8 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let btf = Btf::parse(&btf).map_err(|e| e.to_string())?;
     let version: Version = version.parse()?;
     let code = u32::from(version.0) << 16 | u32::from(version.1) << 8;
-    let mut target = Target::described(Some(&btf)).version_is(code).features_are(true, true).modules_are(Vec::new());
+    let mut target =
+        Target::described(Some(&btf)).version_is(code).features_are(true, true).modules_are(Vec::new());
     target = target.config_is(config.as_deref().unwrap_or_default());
     if let Some(symbols) = &symbols {
         target = target.symbols_are(symbols_in(symbols));
@@ -114,11 +115,13 @@ fn symbols_in(map: &str) -> Vec<(String, u64)> {
 
 fn one_object(setup: &Setup<'_>, name: &str, truths: Vec<Truth>, outcomes: &mut Vec<Outcome>) {
     let path = setup.objects.join(format!("{name}.bpf.o"));
-    let object = fs::read(&path).map_err(|e| e.to_string()).and_then(|bytes| {
-        Object::parse(name, &bytes).map_err(|e| e.to_string())
-    });
+    let object = fs::read(&path)
+        .map_err(|e| e.to_string())
+        .and_then(|bytes| Object::parse(name, &bytes).map_err(|e| e.to_string()));
     for truth in truths {
-        if !truth.attempted || setup.only.is_some_and(|only| !format!("{name}/{}", truth.program).contains(only)) {
+        if !truth.attempted
+            || setup.only.is_some_and(|only| !format!("{name}/{}", truth.program).contains(only))
+        {
             continue;
         }
         let started = Instant::now();
@@ -243,7 +246,10 @@ fn report(setup: &Setup<'_>, outcomes: &[Outcome]) {
     }
     for (name, wanted) in [("annotated, privileged", (true, false)), ("others, privileged", (false, false))] {
         let mut row = Row::default();
-        outcomes.iter().filter(|o| (o.truth.annotated, o.truth.unprivileged) == wanted).for_each(|o| row.add(o));
+        outcomes
+            .iter()
+            .filter(|o| (o.truth.annotated, o.truth.unprivileged) == wanted)
+            .for_each(|o| row.add(o));
         row.print(name);
     }
     let mut row = Row::default();
@@ -285,7 +291,12 @@ fn show(what: &str, outcome: &Outcome) {
                 println!("{}", ours.log);
             }
             let unmodelled = ours.unmodelled.join(", ");
-            println!("   ours:   {} {:?} {} {unmodelled}", -ours.errno, outcome.our_counts(), reason(&ours.log));
+            println!(
+                "   ours:   {} {:?} {} {unmodelled}",
+                -ours.errno,
+                outcome.our_counts(),
+                reason(&ours.log)
+            );
         }
         Err(error) => println!("   ours:   {error}"),
     }
@@ -323,7 +334,24 @@ fn family(object: &str) -> &'static str {
         "calls, control flow"
     } else if is(&["ctx", "lsm", "vfs", "netfilter", "btf_ctx", "direct_"]) {
         "contexts"
-    } else if is(&["bounds", "scalar", "div", "subreg", "movsx", "ldsx", "linked", "precision", "var_off", "unpriv", "array_access", "and", "value", "masking", "xadd", "bswap"]) {
+    } else if is(&[
+        "bounds",
+        "scalar",
+        "div",
+        "subreg",
+        "movsx",
+        "ldsx",
+        "linked",
+        "precision",
+        "var_off",
+        "unpriv",
+        "array_access",
+        "and",
+        "value",
+        "masking",
+        "xadd",
+        "bswap",
+    ]) {
         "numbers, map values"
     } else if is(&["helper", "map_", "ringbuf"]) {
         "helpers, maps"

@@ -53,12 +53,18 @@ impl Truth {
 
 /// Whether a line is of the statistics that end each log.
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time", "stack depth", "mark_precise", "last_idx", "regs="].iter().any(|s| line.starts_with(s))
+    ["processed ", "verification time", "stack depth", "mark_precise", "last_idx", "regs="]
+        .iter()
+        .any(|s| line.starts_with(s))
 }
 
 /// The last line that is no statistics: why a program was refused.
 pub fn reason(log: &str) -> &str {
-    log.lines().rev().map(str::trim_end).find(|line| !line.is_empty() && !is_statistics(line)).unwrap_or_default()
+    log.lines()
+        .rev()
+        .map(str::trim_end)
+        .find(|line| !line.is_empty() && !is_statistics(line))
+        .unwrap_or_default()
 }
 
 /// The figures, where the log has them.
