@@ -152,14 +152,13 @@ fn assembly_of(input: &Input, n: usize, program: &ProgramSpec) -> Assembly {
 }
 
 fn asm_map(map: &MapSpec) -> AsmMap {
-    let mut out = AsmMap::default();
-    out.name = map.name.clone();
-    out.kind = match map.kind {
+    let kind = match map.kind {
         MapKind::Data => AsmMapKind::Data,
         MapKind::Rodata | MapKind::Kconfig => AsmMapKind::Rodata,
         MapKind::Bss => AsmMapKind::Bss,
         _ => AsmMapKind::Map,
     };
+    let mut out = AsmMap { name: map.name.clone(), kind, ..AsmMap::default() };
     if out.kind == AsmMapKind::Map {
         out.extra = map.map_extra;
         out.flags = map.flags.bits();

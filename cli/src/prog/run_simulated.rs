@@ -82,7 +82,7 @@ pub fn is_meant(m: &ArgMatches) -> bool {
 fn hex(text: &str) -> Result<Vec<u8>> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let nibble = |c: char| c.to_digit(16).ok_or_else(|| anyhow!("--mem: `{c}` is no hexadecimal digit"));
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return usage("--mem: each byte has two hexadecimal digits, and one is missing");
     }
     digits.chunks(2).map(|pair| Ok((nibble(pair[0])? * 16 + nibble(pair[1])?) as u8)).collect()

@@ -214,11 +214,9 @@ fn text(
     }
     if request.explain
         && let Ok(program) = &one.program
-        && !verdict.accepted
+        && let Some(explanation) = jit_check::explain::explain(program, request.kernel, &request.options)
     {
-        if let Some(explanation) = jit_check::explain::explain(program, request.kernel, &request.options) {
-            write!(out, "{explanation}")?;
-        }
+        write!(out, "{explanation}")?;
     }
     if request.log.is_some() {
         write!(out, "{}", verdict.log)?;
@@ -290,9 +288,8 @@ fn json(
 
 /// Loads the program alone.
 fn kernels(request: &Request<'_, '_>, input: &Input, one: &Prepared) -> Result<Theirs> {
-    let mut options = LoadOptions::default();
-    options.log_level = 4;
-    options.only = Some(vec![one.name.clone()]);
+    let only = Some(vec![one.name.clone()]);
+    let options = LoadOptions { log_level: 4, only, ..LoadOptions::default() };
     let checked = Loader::new(request.target, options).check(&input.object)?;
     let Some(found) = checked.into_iter().find(|checked| checked.program == one.name) else {
         return Ok(Theirs { accepted: false, reason: "it is not loaded by itself".to_owned(), insns: None });
