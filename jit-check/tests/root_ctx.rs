@@ -1,6 +1,8 @@
 //! Contexts beside the running kernel: for each kind of program, loads and stores of every size at every place, asked of
 //! the kernel and of the simulator.
 
+mod followed;
+
 use asm::Insn;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
@@ -336,6 +338,9 @@ fn arguments(btf: &Btf<'_>) -> Vec<Target> {
 }
 
 fn sweep(test: &str, wanted: usize, targets: impl FnOnce(&Btf<'_>) -> Vec<Target>) {
+    if !followed::is_followed(test) {
+        return;
+    }
     if let Err(error) = memlock::ensure() {
         eprintln!("SKIP {test}: {error}");
         return;

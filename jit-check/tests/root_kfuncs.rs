@@ -1,6 +1,8 @@
 //! Kernel functions beside the running kernel: every one of them, called from every kind of program, with arguments of
 //! several shapes, asked of the kernel and of the simulator.
 
+mod followed;
+
 use asm::Insn;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
@@ -222,6 +224,9 @@ fn kernel_functions(btf: &Btf<'_>) -> Vec<(u32, String)> {
 #[test]
 fn root_kernel_functions_take_what_the_kernel_takes() {
     let test = "root_kernel_functions_take_what_the_kernel_takes";
+    if !followed::is_followed(test) {
+        return;
+    }
     if let Err(error) = memlock::ensure() {
         eprintln!("SKIP {test}: {error}");
         return;

@@ -1,6 +1,8 @@
 //! The stack beside the running kernel: random stores, loads, atomics and variable offsets, asked of the kernel and of the
 //! simulator.
 
+mod followed;
+
 use asm::Insn;
 use bpf_sys::prog::{ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
@@ -102,6 +104,9 @@ fn reason(log: &str) -> String {
 #[test]
 fn root_stacks_are_judged_as_by_the_kernel() {
     const TEST: &str = "root_stacks_are_judged_as_by_the_kernel";
+    if !followed::is_followed(TEST) {
+        return;
+    }
     if let Err(error) = memlock::ensure() {
         eprintln!("SKIP {TEST}: {error}");
         return;
