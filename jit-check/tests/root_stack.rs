@@ -97,8 +97,8 @@ fn program(dice: &mut Dice) -> Vec<Insn> {
 }
 
 fn reason(log: &str) -> String {
-    let lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
-    lines.last().unwrap_or("").to_owned()
+    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
+    lines.next_back().unwrap_or("").to_owned()
 }
 
 #[test]
