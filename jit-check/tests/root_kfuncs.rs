@@ -89,8 +89,8 @@ impl Caller {
 
 /// The last line before the statistics.
 fn reason(log: &str) -> String {
-    let lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
-    lines.last().unwrap_or("").to_owned()
+    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
+    lines.next_back().unwrap_or("").to_owned()
 }
 
 fn callers(btf: &Btf<'_>) -> Vec<Caller> {
