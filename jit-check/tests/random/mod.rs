@@ -37,6 +37,7 @@ impl Draw {
         all[self.below(all.len() as u64) as usize]
     }
 
+    #[allow(dead_code)]
     /// A constant: an edge of some width, a small number, or any.
     pub fn constant(&mut self) -> i32 {
         const EDGES: [i32; 14] =

@@ -243,8 +243,7 @@ impl<'a> Env<'a> {
         if sleepable {
             let allowed = match ty {
                 ProgType::Tracing => {
-                    self.kernel.error_injection && name.starts_with("__x64_sys_")
-                        || modifiable.is_some_and(|(_, sleepable)| *sleepable)
+                    self.may_be_changed(name) || modifiable.is_some_and(|(_, sleepable)| *sleepable)
                 }
                 _ => {
                     crate::tables::is_sleepable_lsm_hook(name.strip_prefix("bpf_lsm_").unwrap_or(name))
@@ -255,7 +254,7 @@ impl<'a> Env<'a> {
                 reject!(self, EINVAL, "{name} is not sleepable");
             }
         } else if attach == Some(At::ModifyReturn) {
-            let injected = self.kernel.error_injection && name.starts_with("__x64_sys_");
+            let injected = self.may_be_changed(name);
             if modifiable.is_none() && !injected && !name.starts_with("security_") {
                 reject!(self, EINVAL, "{name}() is not modifiable");
             }
@@ -391,5 +390,11 @@ impl<'a> Env<'a> {
             true => RetRange { min: 0, max: 1 },
             false => RetRange { min: -MAX_ERRNO, max: 0 },
         })
+    }
+
+    /// Whether a function of this name is a system call whose result programs may change, and which may sleep: where errors
+    /// can be injected, and since 7.2 also where not.
+    fn may_be_changed(&self, name: &str) -> bool {
+        (self.kernel.error_injection || self.since(7, 2)) && name.starts_with("__x64_sys_")
     }
 }

@@ -53,9 +53,17 @@ impl Truth {
 
 /// Whether a line is of the statistics that end each log.
 fn is_statistics(line: &str) -> bool {
-    ["processed ", "verification time", "stack depth", "mark_precise", "last_idx", "regs="]
-        .iter()
-        .any(|s| line.starts_with(s))
+    [
+        "processed ",
+        "insns processed ",
+        "verification time",
+        "stack depth",
+        "mark_precise",
+        "last_idx",
+        "regs=",
+    ]
+    .iter()
+    .any(|s| line.starts_with(s))
 }
 
 /// The last line that is no statistics: why a program was refused.
