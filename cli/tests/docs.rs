@@ -82,9 +82,7 @@ fn course(folder: &str, least: usize) -> Vec<(String, String)> {
     pages.sort();
     let pages: Vec<_> = pages
         .into_iter()
-        .map(|path| {
-            (path.display().to_string(), std::fs::read_to_string(&path).expect("the page"))
-        })
+        .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).expect("the page")))
         .collect();
     assert!(pages.len() >= least, "{folder} has {} pages", pages.len());
     pages

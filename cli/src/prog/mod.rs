@@ -14,6 +14,7 @@ mod prepared;
 mod run;
 mod run_simulated;
 mod signature;
+mod step;
 mod stream;
 mod verify;
 
@@ -65,6 +66,7 @@ pub fn command() -> Command {
         .subcommand(asm::command())
         .subcommand(disasm::command())
         .subcommand(verify::command())
+        .subcommand(step::command())
         .subcommand(jit::command())
         .subcommand(compare::command())
 }
@@ -84,6 +86,7 @@ pub fn main(matches: &ArgMatches, before: Options) -> Result<u8> {
         "asm" => asm::main(m, options),
         "disasm" => disasm::main(m, options),
         "verify" => verify::main(m, options),
+        "step" => step::main(m, options),
         "jit" => jit::main(m, options),
         "compare" => compare::main(m, options),
         other => unreachable!("clap knows no verb {other}"),

@@ -79,7 +79,7 @@ pub fn is_meant(m: &ArgMatches) -> bool {
 }
 
 /// Bytes of hexadecimal digits, blanks between them or not.
-fn hex(text: &str) -> Result<Vec<u8>> {
+pub(super) fn hex(text: &str) -> Result<Vec<u8>> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
     let nibble = |c: char| c.to_digit(16).ok_or_else(|| anyhow!("--mem: `{c}` is no hexadecimal digit"));
     if !digits.len().is_multiple_of(2) {
@@ -138,13 +138,16 @@ pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
 }
 
 /// A program, and its text where that is wanted.
-struct Ready {
-    program: Program,
-    text: Vec<Option<String>>,
-    kernel: Option<(Version, &'static btf::Btf<'static>)>,
+pub(super) struct Ready {
+    pub(super) program: Program,
+    /// By instruction word; `None` for second words.
+    pub(super) text: Vec<Option<String>>,
+    /// Version and types, where the program needs them.
+    pub(super) kernel: Option<(Version, &'static btf::Btf<'static>)>,
 }
 
-fn program_of(input: &Input) -> Result<Ready> {
+/// Makes the only program of an input ready to run.
+pub(super) fn program_of(input: &Input) -> Result<Ready> {
     let spec = input.program()?;
     // Only calls of kernel functions, addresses of its variables and relocations need the kernel's types.
     let needs_types = !input.object.externs.is_empty()
@@ -162,6 +165,14 @@ fn program_of(input: &Input) -> Result<Ready> {
     let program = first.program.with_context(|| first.name.clone())?;
     let mut text = vec![None; program.insns.len()];
     for (at, line) in ::asm::disassemble(&program.insns) {
+        let mut line = line;
+        // Maps are known by their places among the program's.
+        if let Some((before, rest)) = line.split_once("map[id:")
+            && let Some((digits, after)) = rest.split_once(']')
+            && let Some(map) = digits.parse::<usize>().ok().and_then(|n| program.maps.get(n))
+        {
+            line = format!("{before}map[{}]{after}", map.name);
+        }
         if let Some(place) = text.get_mut(at) {
             *place = Some(line);
         }
@@ -177,6 +188,11 @@ impl Ready {
             options.max_insns = limit;
         }
         options.max_time = m.get_one::<u64>("max-seconds").map(|&seconds| Duration::from_secs(seconds));
+        self.machine_with(options)
+    }
+
+    /// A machine with these options.
+    pub(super) fn machine_with(&self, options: jit_check::interp::Options) -> Result<Machine> {
         let kernel = self.kernel.map(|(version, types)| Kernel::new(version, Some(types)));
         Ok(Machine::with_world(&self.program, options, World::default(), kernel.as_ref())?)
     }
@@ -218,7 +234,6 @@ fn digits(bytes: &[u8]) -> String {
 
 fn print(machine: &mut Machine, exit: &Exit, with_maps: bool, options: Options) -> Result<u8> {
     let mut out = out();
-    let count = if with_maps { machine.maps().len() } else { 0 };
     if options.json {
         let mut j = Json::new(&mut out, options.pretty);
         j.begin_object()?;
@@ -231,7 +246,16 @@ fn print(machine: &mut Machine, exit: &Exit, with_maps: bool, options: Options) 
     } else {
         writeln!(out, "{:#x}", exit.r0)?;
     }
-    for map in 0..count {
+    if with_maps {
+        print_maps(machine, &mut out)?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// Prints what is in the maps. Queues and rings are empty after that.
+pub(super) fn print_maps(machine: &mut Machine, out: &mut dyn Write) -> Result<()> {
+    for map in 0..machine.maps().len() {
         let mut maps = machine.maps();
         let name = maps.name(map).unwrap_or_default().to_owned();
         let kind = maps.map_type(map).map(|kind| kind.to_string()).unwrap_or_default();
@@ -252,6 +276,5 @@ fn print(machine: &mut Machine, exit: &Exit, with_maps: bool, options: Options) 
             writeln!(out, "  next {}", digits(&value))?;
         }
     }
-    out.flush()?;
-    Ok(0)
+    Ok(())
 }
