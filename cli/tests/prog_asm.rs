@@ -26,7 +26,15 @@ fn piped(args: &[&str], input: &[u8]) -> Run {
 fn prints(args: &[&str], expected: Expect) {
     let run = tracewell(args);
     assert_eq!((run.status, run.err.as_str()), (Some(0), ""), "{run:?}");
-    expected.assert_eq(&run.out);
+    // What all lines are indented by is not compared.
+    let least = run
+        .out
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| line.len() - line.trim_start().len())
+        .min();
+    let lines = run.out.split('\n').map(|line| line.get(least.unwrap_or(0)..).unwrap_or_default());
+    expected.assert_eq(&lines.collect::<Vec<_>>().join("\n"));
 }
 
 fn refuses(args: &[&str], status: i32, expected: Expect) {

@@ -123,6 +123,6 @@ mod tests {
         let shrunk = shrink(&program, |p| {
             p.insns.iter().any(|i| i.opcode == 0x15) && p.insns.iter().any(|i| i.opcode == 0x95)
         });
-        assert_eq!(listing(&shrunk), "0: if r0 == 0x0 goto pc+0\n1: exit\n");
+        assert_eq!(listing(&shrunk), "0: if r0 == 0x1 goto pc+0\n1: exit\n");
     }
 }

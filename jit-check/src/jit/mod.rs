@@ -206,18 +206,21 @@ mod tests {
             0x0f, 0x1e, 0xfa, 0xb8, 0x01, 0x00, 0x00, 0x00, 0xc9, 0xc3,
         ];
         let function = function("f".to_owned(), 0x1000, &code, Vec::new(), &NoSymbols, true);
-        let text: Vec<String> =
-            function.pieces.iter().flat_map(|piece| piece.ops.iter().map(Op::to_string)).collect();
+        let text: Vec<String> = function
+            .pieces
+            .iter()
+            .flat_map(|piece| piece.ops.iter().map(|op| op.to_string().trim_start().to_owned()))
+            .collect();
         expect![[r#"
-                 0:  f30f1efa               endbr64
-                 4:  0f1f440000             nop dword [rax+rax]  ; for ftrace and trampolines
-                 9:  6690                   xchg ax,ax  ; no tail calls: no counter
-                 b:  55                     push rbp
-                 c:  4889e5                 mov rbp,rsp
-                 f:  f30f1efa               endbr64  ; tail calls come in here
-                13:  b801000000             mov eax,1
-                18:  c9                     leave
-                19:  c3                     ret"#]]
+            0:  f30f1efa               endbr64
+            4:  0f1f440000             nop dword [rax+rax]  ; for ftrace and trampolines
+            9:  6690                   xchg ax,ax  ; no tail calls: no counter
+            b:  55                     push rbp
+            c:  4889e5                 mov rbp,rsp
+            f:  f30f1efa               endbr64  ; tail calls come in here
+            13:  b801000000             mov eax,1
+            18:  c9                     leave
+            19:  c3                     ret"#]]
         .assert_eq(&text.join("\n"));
     }
 
