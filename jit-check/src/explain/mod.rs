@@ -1,5 +1,6 @@
 //! Refusals in plain words: the instruction, its line, where its operand came from, what was known of it, what to do.
 
+mod cases;
 mod chain;
 mod words;
 
@@ -58,8 +59,16 @@ fn of_verdict(program: &Program, verdict: &Verdict) -> Explanation {
         words::register_meant(&verdict.reason).or_else(|| program.insns.get(at?).and_then(base_register));
     let (mut known, mut chain) = (None, Vec::new());
     if let (Some(last), Some(regno)) = (last, regno.filter(|regno| *regno < 11)) {
-        known = Some(format!("r{regno} is {}", words::value(&last.regs[usize::from(regno)])));
-        chain = chain::of(&program.insns, path, regno);
+        let value = &last.regs[usize::from(regno)];
+        // Of what was never written there is nothing to tell.
+        if *value != crate::verifier::Value::Nothing {
+            known = Some(format!("r{regno} is {}", words::value(value)));
+            chain = chain::of(&program.insns, path, regno);
+        }
+    }
+    let better = cases::of(&cases::Case { program, verdict, at, regno });
+    if let Some(steps) = better.chain {
+        (known, chain) = (None, steps);
     }
     Explanation {
         insn: at
@@ -67,10 +76,10 @@ fn of_verdict(program: &Program, verdict: &Verdict) -> Explanation {
             .map(|at| (at, text(&program.insns, at))),
         source: at.and_then(|at| source(program, at)),
         reason: verdict.reason.clone(),
-        meaning: advice.meaning,
+        meaning: better.meaning.or(advice.meaning),
         known,
         chain,
-        remedy: words::remedy(&verdict.reason, last, regno).or(advice.remedy),
+        remedy: better.remedy.or_else(|| words::remedy(&verdict.reason, last, regno)).or(advice.remedy),
     }
 }
 
