@@ -1105,7 +1105,7 @@ fn control() {
 
             a result of a cgroup's program: At program exit the register R0 has smin=5 smax=5 should have been in [0, 3]
               instruction 1: exit
-              a program of type cgroup_sock_addr may only return [0, 3]; r0 is the number 5
+              a program of type cgroup_sock_addr may only return a number in [0, 3]
               r0 is the number 5
               it got there so:
                    0: r0 = 5   r0 is the number 5
@@ -1113,7 +1113,7 @@ fn control() {
 
             a result that is not known: At program exit the register R0 has smin=0 smax=4294967295 should have been in [0, 3]
               instruction 1: exit
-              a program of type cgroup_skb may only return [0, 3]; r0 is a number, from 0 to 0xffffffff
+              a program of type cgroup_skb may only return a number in [0, 3]
               r0 is a number, from 0 to 0xffffffff
               it got there so:
                    0: r0 = *(u32 *)(r1 +0)   r0 is a number, from 0 to 0xffffffff
