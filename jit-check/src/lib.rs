@@ -1,9 +1,11 @@
 //! What would the kernel say of this program, and what does it do when it runs? Answered in-process, without root.
 //!
 //! - `verifier` is a simulator of the kernel's verifier: verdict, log, statistics.
+//! - `check` runs a program and looks whether each value is one that a verifier, ours or the kernel's, said it could be.
 //! - `interp` runs programs on checked memory with simulated maps and helpers.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod explain;
 pub mod generate;
 pub mod interp;

@@ -283,6 +283,10 @@ pub(crate) struct Env<'a> {
     pub changes_pkt_data: bool,
     /// Registers as they were recorded for each instruction, where that was asked for.
     pub recorded: Vec<Known>,
+    /// The last of them on the current path.
+    pub recorded_last: Option<usize>,
+    /// How many of the path's oldest records were let go: nobody reads a way of a million steps.
+    pub forgotten: usize,
     /// What the program is attached to by type.
     pub attach: Attach,
     /// Registers (a bit each) and stack slots of the current frame that changed since the state was last printed.

@@ -20,6 +20,7 @@ mod scalar;
 mod states;
 
 pub use env::{Options, Statistics, Verdict};
+pub(crate) use known::{Group, Held};
 pub use known::{Known, Numbers, Recording, Value};
 pub use scalar::Tnum;
 

@@ -172,6 +172,8 @@ impl<'a> Env<'a> {
             seen_exception: false,
             changes_pkt_data: false,
             recorded: Vec::new(),
+            recorded_last: None,
+            forgotten: 0,
             attach: Default::default(),
             scratched_regs: 0,
             scratched_slots: 0,

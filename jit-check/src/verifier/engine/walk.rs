@@ -154,6 +154,7 @@ impl<'a> Env<'a> {
     /// Walks one function from its first instruction.
     fn check_common(&mut self, subprog: u32) -> Res {
         self.prev_line = None;
+        self.recorded_last = None;
         self.subprog_now = subprog;
         let start = self.subprogs[subprog as usize].start;
         *self.cur = State {
@@ -273,6 +274,9 @@ impl<'a> Env<'a> {
                         self.say(format_args!("{at}: safe\n"));
                     }
                 }
+                if self.options.record == Recording::Everything {
+                    self.record(at, true);
+                }
                 pruned = true;
             }
             let step = if pruned {
@@ -291,7 +295,7 @@ impl<'a> Env<'a> {
                     self.print_insn_line(insn);
                 }
                 if self.options.record != Recording::Nothing {
-                    self.record(at);
+                    self.record(at, false);
                 }
                 if !self.cur.speculative {
                     self.aux[at].seen = true;

@@ -150,7 +150,7 @@ impl<'a> Env<'a> {
     fn push_pending(&mut self, state: Box<State>, insn_idx: usize, prev_insn_idx: usize) -> &mut State {
         let log_pos = self.log.position();
         let at = self.pending.len();
-        let recorded = self.recorded.len();
+        let recorded = self.forgotten + self.recorded.len();
         self.pending.push(Pending { state, insn_idx, prev_insn_idx, log_pos, recorded });
         &mut self.pending[at].state
     }
@@ -170,8 +170,9 @@ impl<'a> Env<'a> {
         let ended = std::mem::replace(&mut self.cur, next.state);
         self.keep.give_back(ended);
         if self.options.record == Recording::Path {
-            self.recorded.truncate(next.recorded);
+            self.recorded.truncate(next.recorded.saturating_sub(self.forgotten));
         }
+        self.recorded_last = next.recorded.checked_sub(self.forgotten + 1);
         if !keep_log {
             self.log.reset(next.log_pos);
         }
