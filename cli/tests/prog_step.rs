@@ -34,7 +34,10 @@ out: r0 = 0
 
 #[test]
 fn registers_and_what_the_verifier_knows() {
-    steps("s; s; r", &["-e", "r0 = *(u32 *)(r1 +0); r0 &= 15; r0 += 1; exit"], expect![[r#"
+    steps(
+        "s; s; r",
+        &["-e", "r0 = *(u32 *)(r1 +0); r0 &= 15; r0 += 1; exit"],
+        expect![[r#"
         the verifier accepts it
         >    0: r0 = *(u32 *)(r1 +0)
                r0  = 0x0                                            not written on this path
@@ -67,7 +70,8 @@ fn registers_and_what_the_verifier_knows() {
                r8  = 0x0                                            not written on this path
                r9  = 0x0                                            not written on this path
                r10 = 0xff00000100000200 (stack of frame 0+0)        the frame pointer
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -192,7 +196,10 @@ fn breakpoints_functions_memory_and_maps() {
 fn a_called_function_is_stepped_over_or_left() {
     let text = ".func main; r1 = 3; call twice; r0 += 1; exit; .func twice; r0 = r1; r0 += r0; exit"
         .replace("; ", "\n");
-    steps("s; n; back; s; s; f; n; n", &["-e", &text], expect![[r#"
+    steps(
+        "s; n; back; s; s; f; n; n",
+        &["-e", &text],
+        expect![[r#"
         the verifier accepts it
         >    0: r1 = 3
                r0  = 0x0                                            not written on this path
@@ -227,7 +234,8 @@ fn a_called_function_is_stepped_over_or_left() {
         it ended after 7 instructions: r0 = 0x7; `back` goes back
         > n
         it ended after 7 instructions: r0 = 0x7; `back` goes back
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -266,7 +274,10 @@ fn the_stack_shows_what_changed() {
 
 #[test]
 fn a_rejected_program_runs_all_the_same() {
-    steps("s; c; back; r", &["-e", "r2 = 0; r0 = *(u64 *)(r2 +8); exit"], expect![[r#"
+    steps(
+        "s; c; back; r",
+        &["-e", "r2 = 0; r0 = *(u64 *)(r2 +8); exit"],
+        expect![[r#"
         the verifier rejects it at instruction 1: R2 invalid mem access 'scalar'
         >    0: r2 = 0
                r0  = 0x0                                            not written on this path
@@ -299,8 +310,12 @@ fn a_rejected_program_runs_all_the_same() {
                r8  = 0x0                                            not written on this path
                r9  = 0x0                                            not written on this path
                r10 = 0xff00000100000200 (stack of frame 0+0)        the frame pointer
-    "#]]);
-    steps("c", &["--max-insns", "1000", "-e", "again: goto again; exit"], expect![[r#"
+    "#]],
+    );
+    steps(
+        "c",
+        &["--max-insns", "1000", "-e", "again: goto again; exit"],
+        expect![[r#"
         the verifier rejects it at instruction 1: unreachable insn 1
         >    0: goto pc-1
                r0  = 0x0
@@ -317,12 +332,16 @@ fn a_rejected_program_runs_all_the_same() {
                the verifier did not come here with such values
         > c
         it was stopped: instruction 0: 1000 instructions were executed, which is the limit; raise max_insns; `back` goes back
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn memory_and_packets_are_given() {
-    steps("x r1 4; x r1 3; e", &["--mem", "01020304", "-e", "r0 = *(u8 *)(r1 +3); exit"], expect![[r#"
+    steps(
+        "x r1 4; x r1 3; e",
+        &["--mem", "01020304", "-e", "r0 = *(u8 *)(r1 +3); exit"],
+        expect![[r#"
         the verifier accepts it
         >    0: r0 = *(u8 *)(r1 +3)
                r0  = 0x0                                            not written on this path
@@ -342,14 +361,18 @@ fn memory_and_packets_are_given() {
                0xff00000b00000000: 01 02 03                                         ...
         > e
         it ended after 2 instructions: r0 = 0x4; `back` goes back
-    "#]]);
+    "#]],
+    );
 }
 
 /// Two paths lead to the third instruction; what is shown is known on the one that was taken.
 #[test]
 fn knowledge_is_of_the_path_taken() {
     let text = "r0 = *(u32 *)(r1 +8)\nr2 = 1\nif r0 == 0 goto next\nr2 = 2\nnext: r0 = r2\nexit";
-    steps("b 4; c", &["-e", text], expect![[r#"
+    steps(
+        "b 4; c",
+        &["-e", text],
+        expect![[r#"
         the verifier accepts it
         >    0: r0 = *(u32 *)(r1 +8)
                r0  = 0x0                                            not written on this path
@@ -368,7 +391,8 @@ fn knowledge_is_of_the_path_taken() {
         > c
         >b   4: r0 = r2
              * r2  = 0x1                                            the number 1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -404,7 +428,8 @@ fn commands_come_on_standard_input() {
              * r0  = 0x10                                           the number 16
         > c
         it ended after 3 instructions: r0 = 0x10; `back` goes back
-    "#]].assert_eq(rest);
+    "#]]
+    .assert_eq(rest);
     assert_eq!((run.status, run.err.as_str()), (Some(0), ""));
 }
 
@@ -430,5 +455,6 @@ fn wrong_commands_say_so() {
         tracewell: error: `0` is no length from 1 to 4096
         tracewell: error: `s 1 2` has too many words; `help` lists the commands
         tracewell: error: `x r1 4 5` has too many words; `help` lists the commands
-    "#]].assert_eq(&all);
+    "#]]
+    .assert_eq(&all);
 }

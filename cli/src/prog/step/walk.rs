@@ -99,8 +99,7 @@ mod tests {
     /// A loop long enough for many snapshots: at each place r0 is what it was on the way there.
     #[test]
     fn back_is_where_it_was() {
-        let assembly =
-            asm::assemble("r0 = 0; again: r0 += 1; if r0 < 40000 goto again; exit", &Default::default());
+        let assembly = asm::assemble("r0 = 0; again: r0 += 1; if r0 < 40000 goto again; exit");
         let program =
             Program::new("count", ProgType::SocketFilter, assembly.expect("a program").program.insns);
         let machine = Machine::new(&program, Default::default()).expect("a machine");
