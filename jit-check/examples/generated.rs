@@ -1,11 +1,13 @@
 //! Generated programs in the interpreter, the verifier simulator and the running kernel: `generated [COUNT] [SEED]`.
 //!
 //! Prints how many programs the kernel took, in how many cases the simulator says something else, and how many results
-//! differ; the first ones of each kind are shrunk and shown. Needs root.
+//! differ; the first ones of each kind are shrunk and shown. Each accepted program is also run with an eye on every register:
+//! is its value one that the simulator (and, for one program in 16, the kernel's log) said it could be? Needs root.
 
 use tracewell_jit_check as jit_check;
 
 use bpf_sys::map::Map;
+use jit_check::check::{self, CheckError, Coverage, Violation};
 use jit_check::generate::{Shape, listing, program, shrink};
 use jit_check::kernel::{Kernel, Privileges, Version};
 use jit_check::live::{self, Difference, Input, Live, LiveError, LiveOptions};
@@ -33,6 +35,13 @@ struct Looked {
     simulated: verifier::Verdict,
     same_count: bool,
     difference: Option<Difference>,
+}
+
+/// Whose promises are checked.
+#[derive(Clone, Copy)]
+enum Whose {
+    Simulator,
+    Kernel,
 }
 
 /// Everything that is needed for looking at programs; the maps serve all of them.
@@ -64,6 +73,7 @@ fn run(count: u64, seed: u64) -> Result<bool, Box<dyn std::error::Error>> {
     let bench =
         Bench { kernel: Kernel::new(version, None), maps, inputs: [Input::default(), Input::packet(packet)] };
     let (mut accepted, mut lax, mut strict, mut results, mut counts) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut broken, mut ours, mut theirs) = (0_u64, Coverage::default(), Coverage::default());
     for nth in 0..count {
         let bytes: Vec<u8> = (0..64 + random.next() % 400).map(|_| random.next() as u8).collect();
         let program = program(&bytes, &shape);
@@ -98,6 +108,30 @@ fn run(count: u64, seed: u64) -> Result<bool, Box<dyn std::error::Error>> {
                 );
             }
         }
+        for whose in [Whose::Simulator, Whose::Kernel] {
+            let (wanted, sum) = match whose {
+                Whose::Simulator => (looked.simulated.accepted, &mut ours),
+                Whose::Kernel => (looked.accepted && nth % 16 == 0, &mut theirs),
+            };
+            if !wanted {
+                continue;
+            }
+            let (violation, coverage) = bench.violation(&program, whose)?;
+            sum.executed += coverage.executed;
+            sum.checked += coverage.checked;
+            let Some(violation) = violation else { continue };
+            broken += 1;
+            if broken <= SHOWN {
+                let small =
+                    shrink(&program, |p| bench.violation(p, whose).is_ok_and(|(found, _)| found.is_some()));
+                let said = match whose {
+                    Whose::Simulator => "the simulator",
+                    Whose::Kernel => "the kernel's log",
+                };
+                let violation = bench.violation(&small, whose)?.0.unwrap_or(violation);
+                println!("-- program {nth}: {said} is wrong {violation}\n{}", listing(&small));
+            }
+        }
         if looked.difference.is_some() {
             results += 1;
             if results <= SHOWN {
@@ -109,9 +143,11 @@ fn run(count: u64, seed: u64) -> Result<bool, Box<dyn std::error::Error>> {
     }
     println!(
         "{count} programs: the kernel takes {accepted}; the simulator takes {lax} that the kernel refuses and refuses {strict} that \
-         it takes; {counts} have another count of instructions; {results} results differ"
+         it takes; {counts} have another count of instructions; {results} results differ; {broken} break \
+         a promise ({} of {} instructions checked against the simulator, {} of {} against the kernel's log)",
+        ours.checked, ours.executed, theirs.checked, theirs.executed
     );
-    Ok(results == 0)
+    Ok(results == 0 && broken == 0)
 }
 
 impl Bench<'_> {
@@ -133,6 +169,29 @@ impl Bench<'_> {
             }
             Err(LiveError::Refused { .. }) => Ok(looked(false, simulated, false, None)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The first value that was promised not to be; none in a program that is refused.
+    fn violation(
+        &self,
+        program: &Program,
+        whose: Whose,
+    ) -> Result<(Option<Violation>, Coverage), Box<dyn std::error::Error>> {
+        let found = match whose {
+            Whose::Simulator => check::covered_against_simulator(program, &self.kernel, &self.inputs),
+            Whose::Kernel => {
+                match live::load(program, &self.maps, LiveOptions { log_level: 2, ..LiveOptions::default() })
+                {
+                    Ok(live) => check::covered_against_log(program, &live.log, &self.inputs),
+                    Err(LiveError::Refused { .. }) => return Ok(Default::default()),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        match found {
+            Err(CheckError::Refused { .. }) => Ok(Default::default()),
+            found => Ok(found?),
         }
     }
 
