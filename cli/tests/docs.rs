@@ -186,6 +186,7 @@ fn root_documented_commands_run() {
         ("docs/prog.md", 10),
         ("docs/asm.md", 6),
         ("docs/map.md", 6),
+        ("docs/step.md", 3),
     ];
     for (page, least) in pages {
         let text = std::fs::read_to_string(workspace().join(page)).expect("the page");

@@ -471,14 +471,16 @@ impl Stepper<'_> {
     fn memory(&self, at: Option<&str>, len: Option<&str>, out: &mut dyn Write) -> Result<()> {
         let Some(at) = at else { bail!("which memory? As in `x r10-8 8`") };
         let word = len.unwrap_or("16");
-        let Some(len) = number(word).filter(|len| (1..=4096).contains(len)) else {
+        let Some(most) = number(word).filter(|len| (1..=4096).contains(len)) else {
             bail!("`{word}` is no length from 1 to 4096");
         };
         let state = self.walk.state();
         let addr = address(at, &state.registers())
             .ok_or_else(|| anyhow!("`{at}` is no address; write it as r1, r10-8 or 0xff00000100000000"))?;
-        let Some(bytes) = state.read(addr, len as usize) else {
-            bail!("there are no {len} bytes at {addr:#x} that the program could read");
+        // What was not asked for need not be there.
+        let least = len.map_or(1, |_| most);
+        let Some(bytes) = (least..=most).rev().find_map(|len| state.read(addr, len as usize)) else {
+            bail!("there are no {least} bytes at {addr:#x} that the program could read");
         };
         for (n, row) in bytes.chunks(16).enumerate() {
             let digits: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
