@@ -118,19 +118,27 @@ fn write_numbers(f: &mut fmt::Formatter<'_>, numbers: &Numbers) -> fmt::Result {
     if let Some(only) = numbers.only() {
         return write!(f, "{only:#x}");
     }
-    write!(
-        f,
-        "{}..={} signed, {:#x}..={:#x} unsigned, {}..={} and {:#x}..={:#x} in the lower half, bits {}",
-        numbers.signed.0,
-        numbers.signed.1,
-        numbers.unsigned.0,
-        numbers.unsigned.1,
-        numbers.signed32.0,
-        numbers.signed32.1,
-        numbers.unsigned32.0,
-        numbers.unsigned32.1,
-        numbers.bits
-    )
+    let all = Numbers::ALL;
+    let mut parts = Vec::new();
+    let (signed, unsigned) = (numbers.signed, numbers.unsigned);
+    if signed != all.signed {
+        parts.push(format!("{}..={} signed", signed.0, signed.1));
+    }
+    if unsigned != all.unsigned {
+        parts.push(format!("{:#x}..={:#x}", unsigned.0, unsigned.1));
+    }
+    let (signed, unsigned) = (numbers.signed32, numbers.unsigned32);
+    if signed != all.signed32 {
+        parts.push(format!("{}..={} signed in the lower half", signed.0, signed.1));
+    }
+    if unsigned != all.unsigned32 {
+        parts.push(format!("{:#x}..={:#x} in the lower half", unsigned.0, unsigned.1));
+    }
+    if numbers.bits != all.bits {
+        parts.push(format!("bits {}", numbers.bits));
+    }
+    f.write_str(if parts.is_empty() { "any number" } else { "" })?;
+    f.write_str(&parts.join(", "))
 }
 
 /// Why values cannot be checked.

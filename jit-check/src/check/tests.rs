@@ -127,7 +127,8 @@ fn paths_of_a_log() {
         6: insn 4 frame 0 Insn(7) covered true regs [0, 10] stack None
         7: insn 4 frame 0 Insn(1) covered false regs [6, 10] stack Some(0)
         8: insn 5 frame 0 Entry(7) covered false regs [0, 6, 10] stack Some(0)
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -135,8 +136,18 @@ fn a_log_that_is_cut_off_is_refused() {
     let refused = |log: &str, expected: Expect| {
         expected.assert_eq(&parse(log).err().map_or("taken".to_owned(), |error| error.to_string()));
     };
-    refused("0: R1=ctx() R10=fp0\n0: (95) exit\n", expect!["line 2 of the log: the statistics at the end are missing; load the program with log level 2 and a buffer that holds all of it"]);
-    refused(STATISTICS, expect!["line 1 of the log: it says nothing of the first instruction; load the program with log level 2 and a buffer that holds all of it"]);
+    refused(
+        "0: R1=ctx() R10=fp0\n0: (95) exit\n",
+        expect![
+            "line 2 of the log: the statistics at the end are missing; load the program with log level 2 and a buffer that holds all of it"
+        ],
+    );
+    refused(
+        STATISTICS,
+        expect![
+            "line 1 of the log: it says nothing of the first instruction; load the program with log level 2 and a buffer that holds all of it"
+        ],
+    );
 }
 
 /// r0 is a random number below 16, plus 1 where it is above 7.
@@ -179,9 +190,11 @@ fn wrong_promises_are_found() {
         covered_against_log(&program(), &format!("{right}{STATISTICS}"), &inputs).expect("likewise");
     assert_eq!(coverage.checked, coverage.executed);
     // A bound, a bit, a pointer, a way.
-    expect!["before instruction 6: r0 is 0xe, which was to be -9223372036854775808..=9223372036854775807 signed, 0x9..=0x8 unsigned, -2147483648..=2147483647 and 0x0..=0xffffffff in the lower half, bits (0x0; 0xffffffffffffffff)"].assert_eq(&text(&right.replace("umax=16", "umax=8")));
-    expect!["before instruction 3: r0 is 0xd, which was to be 0x0"].assert_eq(&text(&right.replace("(0x0; 0xf)", "(0x0; 0x0)")));
-    expect!["before instruction 1: r6 is 0xff00000d00000000, which was to be ctx+4 and 0x0"].assert_eq(&text(&right.replace("R6_w=ctx()", "R6_w=ctx(off=4)")));
+    expect!["before instruction 6: r0 is 0xe, which was to be 0x9..=0x8"].assert_eq(&text(&right.replace("umax=16", "umax=8")));
+    expect!["before instruction 3: r0 is 0xd, which was to be 0x0"]
+        .assert_eq(&text(&right.replace("(0x0; 0xf)", "(0x0; 0x0)")));
+    expect!["before instruction 1: r6 is 0xff00000d00000000, which was to be ctx+4 and 0x0"]
+        .assert_eq(&text(&right.replace("R6_w=ctx()", "R6_w=ctx(off=4)")));
     let without = right.split("\n\nfrom 4").next().expect("there is a first half").to_owned() + "\n";
     let found = look(&without).expect("there is no such way");
     assert_eq!((found.insn, found.what), (6, Broken::Way { from: 4 }));
