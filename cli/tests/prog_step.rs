@@ -451,7 +451,7 @@ fn wrong_commands_say_so() {
         tracewell: error: instruction 1 has no breakpoint; `b` lists those that have
         tracewell: error: which memory? As in `x r10-8 8`
         tracewell: error: `r11` is no address; write it as r1, r10-8 or 0xff00000100000000
-        tracewell: error: there are no 1 bytes at 0x0 that the program could read
+        tracewell: error: there are no 16 bytes at 0x0 that the program could read
         tracewell: error: `0` is no length from 1 to 4096
         tracewell: error: `s 1 2` has too many words; `help` lists the commands
         tracewell: error: `x r1 4 5` has too many words; `help` lists the commands

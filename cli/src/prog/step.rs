@@ -480,7 +480,7 @@ impl Stepper<'_> {
         // What was not asked for need not be there.
         let least = len.map_or(1, |_| most);
         let Some(bytes) = (least..=most).rev().find_map(|len| state.read(addr, len as usize)) else {
-            bail!("there are no {least} bytes at {addr:#x} that the program could read");
+            bail!("there are no {most} bytes at {addr:#x} that the program could read");
         };
         for (n, row) in bytes.chunks(16).enumerate() {
             let digits: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
