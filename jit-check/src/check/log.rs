@@ -135,7 +135,9 @@ impl Reader {
             groups: frame.groups,
             stack: frame.stack.values().flatten().copied().collect(),
         });
-        let (regs, from) = (frame.regs, self.from);
+        // What the instruction before did is not printed before "safe".
+        let regs = if covered { [Value::Nothing; 11] } else { frame.regs };
+        let from = self.from;
         let entry =
             Entry { insn, frame: self.frame, regs, covered, speculative: self.speculative, from, whole };
         self.from = From::Entry(self.entries.len());

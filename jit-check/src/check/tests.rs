@@ -190,7 +190,8 @@ fn wrong_promises_are_found() {
         covered_against_log(&program(), &format!("{right}{STATISTICS}"), &inputs).expect("likewise");
     assert_eq!(coverage.checked, coverage.executed);
     // A bound, a bit, a pointer, a way.
-    expect!["before instruction 6: r0 is 0xe, which was to be 0x9..=0x8"].assert_eq(&text(&right.replace("umax=16", "umax=8")));
+    expect!["before instruction 6: r0 is 0xe, which was to be 0x9..=0x8"]
+        .assert_eq(&text(&right.replace("umax=16", "umax=8")));
     expect!["before instruction 3: r0 is 0xd, which was to be 0x0"]
         .assert_eq(&text(&right.replace("(0x0; 0xf)", "(0x0; 0x0)")));
     expect!["before instruction 1: r6 is 0xff00000d00000000, which was to be ctx+4 and 0x0"]
