@@ -1,6 +1,6 @@
 //! The way of a run through what was promised.
 
-use super::trail::{Now, Trail};
+use super::trail::{ANY_FRAME, Now, Trail};
 use super::{Broken, Coverage, Violation};
 use crate::interp::{Flow, Hook, State};
 use crate::program::Program;
@@ -56,7 +56,7 @@ impl<'t> Follower<'t> {
             .here
             .iter()
             .flat_map(|&at| self.trail.after(at))
-            .filter(|&at| (entries[at].insn, entries[at].frame) == (insn, frame))
+            .filter(|&at| entries[at].insn == insn && [frame, ANY_FRAME].contains(&entries[at].frame))
             .collect();
         next.sort_unstable();
         next.dedup();

@@ -1,7 +1,7 @@
 //! Reads what a log of level 2 says of registers and stack.
 
 use super::CheckError;
-use super::trail::{Entry, From, Trail, Whole};
+use super::trail::{ANY_FRAME, Entry, From, Trail, Whole};
 use crate::verifier::{Group, Held, Numbers, Tnum, Value};
 use std::collections::BTreeMap;
 
@@ -122,7 +122,11 @@ impl Reader {
         self.from = From::Insn(from);
         if state.trim() == "safe" {
             self.restart();
-            return self.enter(to, true);
+            self.enter(to, true);
+            if let Some(entry) = self.entries.last_mut() {
+                entry.frame = ANY_FRAME;
+            }
+            return;
         }
         self.state(state, true);
     }

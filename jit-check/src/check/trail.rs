@@ -8,6 +8,7 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub insn: usize,
+    /// Depth of the call, or [`ANY_FRAME`].
     pub frame: usize,
     pub regs: [Value; 11],
     /// Nothing follows: an older state covers this one.
@@ -17,6 +18,9 @@ pub(super) struct Entry {
     /// All else; `None` where it is not known well enough.
     pub whole: Option<Whole>,
 }
+
+/// Where a log does not say the depth.
+pub(super) const ANY_FRAME: usize = usize::MAX;
 
 /// Groups of r0 to r10, and the stack, of the program's own frame.
 #[derive(Clone, Debug, PartialEq, Default)]
