@@ -103,17 +103,32 @@ impl Input {
         Ok(inputs)
     }
 
+    /// Reads all inputs of a command line that has no words but these; one that cannot be read keeps none of the others from
+    /// being looked at.
+    ///
+    /// # Errors
+    ///
+    /// Of the command line as a whole only.
+    pub fn read_each(m: &ArgMatches) -> Result<Vec<Result<Input>>> {
+        let mut words = Words::new(m, "words", "PROG...");
+        let inputs = Self::read_words_each(m, &mut words, &[])?;
+        words.end()?;
+        Ok(inputs)
+    }
+
     /// Reads the inputs of a command line up to the first word that is one of `keywords`.
     pub fn read_words(m: &ArgMatches, words: &mut Words, keywords: &[&str]) -> Result<Vec<Input>> {
+        Self::read_words_each(m, words, keywords)?.into_iter().collect()
+    }
+
+    fn read_words_each(m: &ArgMatches, words: &mut Words, keywords: &[&str]) -> Result<Vec<Result<Input>>> {
         let mut inputs = Vec::new();
         if let Some(texts) = m.get_many::<String>("text") {
             let text = texts.map(String::as_str).collect::<Vec<_>>().join("\n");
-            inputs.push(Input::of_text("-e", "prog", &text)?);
+            inputs.push(Input::of_text("-e", "prog", &text));
         }
         if let Some(path) = m.get_one::<PathBuf>("hex") {
-            let bytes = read(path)?;
-            let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
-            inputs.push(Input::of_words(&name, hex_words(&bytes).with_context(|| name.clone())?));
+            inputs.push(Input::of_hex(path));
         }
         while let Some(word) = words.peek() {
             let word = word.to_string_lossy().into_owned();
@@ -123,19 +138,25 @@ impl Input {
             // Whole keywords only: everything else is the name of a file.
             if matches!(word.as_str(), "id" | "tag" | "name" | "pinned") {
                 let which = Which::prog(words)?;
-                for prog in select::progs(&which)? {
-                    inputs.push(Input::of_loaded(&prog)?);
+                match select::progs(&which) {
+                    Ok(progs) => inputs.extend(progs.iter().map(Input::of_loaded)),
+                    Err(error) => inputs.push(Err(error)),
                 }
             } else {
                 let path = words.path("a file")?;
-                inputs.push(Input::of_file(&path)?);
+                inputs.push(Input::of_file(&path));
             }
         }
         if inputs.is_empty() {
             return usage("which program? Give an object or assembly file, `id N`, -e TEXT or --hex FILE");
         }
         for input in &mut inputs {
-            input.choose(m)?;
+            let chosen = input.as_mut().map_or(Ok(()), |input| input.choose(m));
+            match chosen {
+                Err(error) if error.is::<crate::objects::Usage>() => return Err(error),
+                Err(error) => *input = Err(error),
+                Ok(()) => {}
+            }
         }
         Ok(inputs)
     }
@@ -205,6 +226,13 @@ impl Input {
             }
         }
         Ok(())
+    }
+
+    /// A file of hexadecimal digits.
+    fn of_hex(path: &Path) -> Result<Input> {
+        let bytes = read(path)?;
+        let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
+        Ok(Input::of_words(&name, hex_words(&bytes).with_context(|| name.clone())?))
     }
 
     fn of_file(path: &Path) -> Result<Input> {

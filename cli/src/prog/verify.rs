@@ -58,9 +58,26 @@ struct Request<'a, 't> {
     json: bool,
 }
 
-/// Runs the verb: 0 where all programs are accepted (and the kernel agrees), 1 where not.
+/// Runs the verb: 0 where all programs are accepted (and the kernel agrees), 1 where not, 2 where one of several inputs
+/// could not be read.
 pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
-    let inputs = Input::read(m)?;
+    let mut all = Input::read_each(m)?;
+    if all.len() == 1 {
+        all = vec![Ok(all.swap_remove(0)?)];
+    }
+    let count = all.len();
+    let mut inputs = Vec::with_capacity(count);
+    for input in all {
+        match input {
+            Ok(input) => inputs.push(input),
+            Err(error) => crate::report(&mut std::io::stderr(), "error", &error)?,
+        }
+    }
+    let status = verify(m, options, &inputs, count)?;
+    Ok(if inputs.len() < count { 2 } else { status })
+}
+
+fn verify(m: &ArgMatches, options: Options, inputs: &[Input], count: usize) -> Result<u8> {
     let running: Version =
         loader::kernel::release().unwrap_or_default().parse().map_err(anyhow::Error::msg)?;
     let version = m.get_one::<Version>("kernel").copied().unwrap_or(running);
@@ -92,20 +109,21 @@ pub fn main(m: &ArgMatches, options: Options) -> Result<u8> {
         let calls = inputs.iter().any(|input| !input.object.externs.is_empty());
         let modules = if calls { loader::kernel::modules()? } else { &[] };
         let modules = modules.iter().filter_map(|module| Some((module.name(), module.btf().ok()??)));
-        return ask(m, options, &inputs, &Target::running()?, version, modules.collect());
+        return ask(m, options, inputs, count, &Target::running()?, version, modules.collect());
     }
     if given.is_none() && !options.json {
         eprintln!(
             "the types are those of the running kernel, {running}; --btf FILE gives those of {version}"
         );
     }
-    ask(m, options, &inputs, &described(given.as_ref(), version)?, version, Vec::new())
+    ask(m, options, inputs, count, &described(given.as_ref(), version)?, version, Vec::new())
 }
 
 fn ask<'t>(
     m: &ArgMatches,
     options: Options,
     inputs: &[Input],
+    count: usize,
     target: &Target<'t>,
     version: Version,
     modules: Vec<(&'t str, &'t Btf<'t>)>,
@@ -126,7 +144,7 @@ fn ask<'t>(
     };
     let mut good = true;
     for input in inputs {
-        good &= one_input(&request, input, inputs.len() > 1 || input.object.programs.len() > 1)?;
+        good &= one_input(&request, input, count > 1 || input.object.programs.len() > 1)?;
     }
     Ok(u8::from(!good))
 }
@@ -294,14 +312,6 @@ fn kernels(request: &Request<'_, '_>, input: &Input, one: &Prepared) -> Result<T
     let Some(found) = checked.into_iter().find(|checked| checked.program == one.name) else {
         return Ok(Theirs { accepted: false, reason: "it is not loaded by itself".to_owned(), insns: None });
     };
-    let last = |log: &str| {
-        let is_reason = |line: &&str| {
-            !line.starts_with("processed ")
-                && !line.starts_with("stack depth")
-                && !line.starts_with("verification time")
-        };
-        log.lines().rev().find(is_reason).unwrap_or_default().to_owned()
-    };
     let counted = found.log.lines().rev().find_map(|line| line.strip_prefix("processed "));
     let insns = counted.and_then(|rest| rest.split(' ').next()?.parse().ok());
     match &found.result {
@@ -310,6 +320,6 @@ fn kernels(request: &Request<'_, '_>, input: &Input, one: &Prepared) -> Result<T
             let text = error.to_string();
             Ok(Theirs { accepted: false, reason: text.lines().next().unwrap_or_default().to_owned(), insns })
         }
-        Err(_) => Ok(Theirs { accepted: false, reason: last(&found.log), insns }),
+        Err(_) => Ok(Theirs { accepted: false, reason: verifier::reason(&found.log).to_owned(), insns }),
     }
 }

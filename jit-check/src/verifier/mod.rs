@@ -19,6 +19,7 @@ mod objects;
 mod scalar;
 mod states;
 
+pub use engine::reason;
 pub use env::{Options, Statistics, Verdict};
 pub(crate) use known::{Group, Held};
 pub use known::{Known, Numbers, Recording, Value};

@@ -97,12 +97,16 @@ pub(in crate::verifier) fn fresh_frame(callsite: i32, frameno: u32, subprogno: u
     frame
 }
 
-/// The last line that says why: the states that an endless loop comes back to are no reason.
-fn reason(log: &str) -> &str {
+/// The last line of a log (without its statistics) that says why a program was refused: source lines, and the states that
+/// an endless loop comes back to, are no reason; the instruction that stands in front on the same line is none either.
+pub fn reason(log: &str) -> &str {
+    const OTHER: [&str; 6] =
+        ["cur state:", "old state:", "; ", "processed ", "stack depth", "verification time"];
     let mut lines = log.lines().rev().map(str::trim_end);
-    lines
-        .find(|line| !line.is_empty() && !line.starts_with("cur state:") && !line.starts_with("old state:"))
-        .unwrap_or("")
+    let line = lines.find(|line| !line.is_empty() && !OTHER.iter().any(|other| line.starts_with(other)));
+    // Some words end without a line's end, some begin on an instruction's line.
+    let line = line.unwrap_or_default().split("verification time").next().unwrap_or_default();
+    line.find("infinite loop detected").map_or(line, |at| &line[at..])
 }
 
 impl Verdict {
