@@ -123,6 +123,8 @@ pub(crate) struct InsnAux {
     /// Offset and sign of pointer arithmetic under speculation (`alu_state`, `alu_limit`).
     pub alu_state: u32,
     pub alu_limit: u32,
+    /// A misguided processor stops before it (since Linux 6.17).
+    pub fenced: bool,
     /// A call whose map argument or flag argument differed between paths (tail calls, loops).
     pub map_ptr: MapPtrState,
     /// Whether a `bpf_loop` call fits for being put inline.

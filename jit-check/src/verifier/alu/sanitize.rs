@@ -37,7 +37,9 @@ enum Why {
 
 impl Env<'_> {
     fn needs_no_guard(&self, insn: Insn) -> bool {
-        self.bypass_spec_v1 || insn.opcode & op::X == 0
+        self.bypass_spec_v1
+            || insn.opcode & op::X == 0
+            || self.aux.get(self.insn_idx).is_some_and(|aux| aux.fenced)
     }
 
     /// Sums of numbers, where the same instruction elsewhere moves a pointer.

@@ -274,7 +274,9 @@ impl<'a> Env<'a> {
             if !self.program.gpl {
                 reject!(self, EINVAL, "LSM programs must have a GPL compatible license");
             }
-            if self.since(6, 12) && DISABLED_HOOKS.contains(&name) {
+            let disabled = self.since(6, 12) && DISABLED_HOOKS.contains(&name)
+                || self.since(7, 0) && name == "bpf_lsm_file_alloc_security";
+            if disabled {
                 reject!(self, EINVAL, "attach_btf_id {} points to disabled hook {name}", id.0);
             }
             if !name.starts_with("bpf_lsm_") {

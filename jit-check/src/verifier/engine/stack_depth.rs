@@ -78,10 +78,21 @@ impl<'a> Env<'a> {
             idx = callee;
             at = self.subprogs[idx].start;
             tail_call_reachable |= self.subprogs[idx].has_tail_call;
-            if calls.len() >= MAX_CALL_FRAMES {
-                reject!(self, E2BIG, "the call stack of {} frames is too deep !", calls.len());
+            let frames = self.frames_in_a_row(&calls, idx);
+            if frames >= MAX_CALL_FRAMES {
+                reject!(self, E2BIG, "the call stack of {frames} frames is too deep !");
             }
         }
+    }
+
+    /// How many calls lead here; since Linux 7.1 those before the last global function, which is verified on its own, do
+    /// not count.
+    fn frames_in_a_row(&self, calls: &[(usize, usize)], idx: usize) -> usize {
+        if !self.since(7, 1) {
+            return calls.len();
+        }
+        let chain = calls.iter().skip(1).map(|(_, sub)| *sub).chain([idx]);
+        chain.fold(0, |frames, sub| if self.subprogs[sub].is_global { 0 } else { frames + 1 })
     }
 
     /// The function is entered, its stack comes on top.

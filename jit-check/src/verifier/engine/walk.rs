@@ -1,6 +1,6 @@
 //! From instruction to instruction.
 
-use super::super::env::{ArgKind, E2BIG, EFAULT, EINVAL, Env, Res, reject};
+use super::super::env::{ArgKind, E2BIG, EACCES, EFAULT, EINVAL, EPERM, Env, Reject, Res, reject};
 use super::super::known::Recording;
 use super::super::reg::{Base, DynptrKind, Extra, Flags};
 use super::super::state::State;
@@ -301,7 +301,7 @@ impl<'a> Env<'a> {
                     self.aux[at].seen = true;
                 }
                 prev = at;
-                self.step(insn, &mut state_is_new)?
+                self.step_or_fence(insn, at, &mut state_is_new)?
             };
             match step {
                 Step::Next => self.insn_idx += 1,
@@ -313,6 +313,26 @@ impl<'a> Env<'a> {
                     state_is_new = true;
                 }
             }
+        }
+    }
+
+    /// One instruction. Since Linux 6.17 what a misguided processor may not do gets a fence before it, and its path ends
+    /// there.
+    #[inline]
+    fn step_or_fence(&mut self, insn: Insn, at: usize, state_is_new: &mut bool) -> Res<Step> {
+        if !self.cur.speculative || !self.since(6, 17) {
+            return self.step(insn, state_is_new);
+        }
+        if self.aux[at].fenced {
+            return Ok(Step::Ends);
+        }
+        match self.step(insn, state_is_new) {
+            Err(Reject(EPERM | EACCES | EINVAL)) => {
+                self.aux[at].fenced = true;
+                self.aux[at].alu_state = 0;
+                Ok(Step::Ends)
+            }
+            done => done,
         }
     }
 

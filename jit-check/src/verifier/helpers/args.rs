@@ -153,7 +153,11 @@ impl Env<'_> {
                     reject!(self, EACCES, "invalid map_ptr to access map->key");
                 };
                 let size = self.map_spec(map, inner).key_size;
-                self.check_helper_mem_access(regno, size, Access::Read, false, None)
+                self.check_helper_mem_access(regno, size, Access::Read, false, None)?;
+                if self.since(6, 14) && self.look_up_may_be_certain(map, inner) {
+                    meta.constant_key = self.constant_map_key(&reg, size)?;
+                }
+                Ok(())
             }
             ArgType::MapValue => {
                 if arg.flags.contains(Flags::MAYBE_NULL) && reg.is_null() {

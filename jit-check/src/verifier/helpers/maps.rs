@@ -2,9 +2,10 @@
 
 use crate::verifier::env::{EINVAL, Env, MapPtrState, Res, reject};
 use crate::verifier::objects::{FieldKind, Record};
-use crate::verifier::reg::{Extra, Reg};
+use crate::verifier::reg::{Base, Extra, Reg};
+use crate::verifier::state::SlotType;
 use asm::Helper;
-use bpf_sys::map::MapType;
+use bpf_sys::map::{MapFlags, MapType};
 use bpf_sys::prog::{AttachType, ProgFlags, ProgType};
 use loader::MapSpec;
 
@@ -156,6 +157,39 @@ impl<'a> Env<'a> {
             Some(spec) => spec,
             None => &maps[map as usize],
         }
+    }
+
+    /// Whether a look-up in the map gives a value for certain when the key is a constant in range (since Linux 6.14).
+    pub(super) fn look_up_may_be_certain(&self, map: u32, inner: bool) -> bool {
+        let spec = self.map_spec(map, inner);
+        // The maps in a map of maps may differ in size.
+        let one_of_many = spec.flags.contains(MapFlags::INNER_MAP);
+        !one_of_many && matches!(spec.map_type, MapType::Array | MapType::PercpuArray)
+    }
+
+    /// The key on the stack, where it is known; its value matters from then on.
+    pub(super) fn constant_map_key(&mut self, key: &Reg, size: u32) -> Res<Option<i64>> {
+        if !self.bpf_capable || !key.is(Base::Stack) || !key.var_off.is_const() {
+            return Ok(None);
+        }
+        let below = -i64::from(key.off) - key.var_off.value as i64 - 1;
+        let Ok(below) = usize::try_from(below) else { return Ok(None) };
+        let (at, first) = (below / 8, below % 8);
+        let frame = key.frameno as usize;
+        let Some(slot) = self.cur.frames.get(frame).and_then(|frame| frame.stack.get(at)) else {
+            return Ok(None);
+        };
+        let run = |of: SlotType| slot.types[..=first].iter().rev().take_while(|ty| **ty == of).count();
+        if run(SlotType::Zero) >= size as usize {
+            return Ok(Some(0));
+        }
+        let spilled = slot.spilled;
+        let known = slot.is_spilled_reg() && spilled.is(Base::Scalar) && spilled.var_off.is_const();
+        if !known || run(SlotType::Spill) != size as usize {
+            return Ok(None);
+        }
+        self.mark_slot_precise(frame, at as u32)?;
+        Ok(Some(spilled.var_off.value as i64))
     }
 
     /// How the map that a register belongs to was defined.

@@ -34,6 +34,8 @@ pub(crate) struct CallMeta {
     pub regno: u8,
     pub access_size: u32,
     pub mem_size: u64,
+    /// The key, where it is a constant.
+    pub constant_key: Option<i64>,
     /// Highest value of the size register.
     pub msize_max_value: u64,
     pub ref_obj_id: u32,
@@ -429,9 +431,10 @@ impl<'a> Env<'a> {
         let mut gone = Reg::NOT_INIT;
         gone.precise = !self.bpf_capable;
         let leaky = self.allow_ptr_leaks;
+        let slices = Flags::DYNPTR_SKB | Flags::DYNPTR_XDP | Flags::DYNPTR_SKB_META;
         self.for_each_reg(&mut |reg| {
             let packet = matches!(reg.base, Base::Packet | Base::PacketMeta | Base::PacketEnd);
-            let slice = reg.base == Base::Mem && reg.flags.intersects(Flags::DYNPTR_SKB | Flags::DYNPTR_XDP);
+            let slice = reg.base == Base::Mem && reg.flags.intersects(slices);
             if packet || slice {
                 let subreg_def = reg.subreg_def;
                 reg.copy_value(&gone);

@@ -95,13 +95,20 @@ impl Env<'_> {
         let Some((map, inner, uid)) = meta.map else {
             reject!(self, EINVAL, "kernel subsystem misconfigured verifier");
         };
-        self.set_pointer(Base::MapValue, proto.ret_flags, Extra::Map { map, inner, uid });
+        let entries = i64::from(self.map_spec(map, inner).max_entries);
+        let certain = proto.helper == Helper::MAP_LOOKUP_ELEM
+            && meta.constant_key.is_some_and(|key| (0..entries).contains(&key));
+        let mut flags = proto.ret_flags;
+        if certain {
+            flags.remove(Flags::MAYBE_NULL);
+        }
+        self.set_pointer(Base::MapValue, flags, Extra::Map { map, inner, uid });
         let record = self.map_info(map, inner).and_then(|info| info.record.as_ref());
         let locked = record.is_some_and(|record| {
             let is_lock = |kind| matches!(kind, FieldKind::SpinLock | FieldKind::ResSpinLock);
             record.fields.iter().any(|field| is_lock(field.kind))
         });
-        if !proto.ret_flags.contains(Flags::MAYBE_NULL) && locked {
+        if !flags.contains(Flags::MAYBE_NULL) && locked {
             let id = self.new_id();
             self.reg_mut(0).id = id;
         }

@@ -136,7 +136,9 @@ impl<'a> Env<'a> {
             return Ok(ArgKind::Ctx);
         }
         let param = &arg.param;
-        if ends(param, "__nullable") && reg.is_null() {
+        let sized = self.since(7, 0)
+            && (self.is_mem_size(kfunc, index + 1, "__sz") || self.is_mem_size(kfunc, index + 1, "__szk"));
+        if ends(param, "__nullable") && reg.is_null() && !sized {
             return Ok(ArgKind::Null);
         }
         if ends(param, "__alloc") {

@@ -64,6 +64,12 @@ impl<'a> Env<'a> {
         self.backtrack(Some(regno))
     }
 
+    /// The same for a spilled number.
+    pub(in crate::verifier) fn mark_slot_precise(&mut self, frame: usize, slot: u32) -> Res {
+        self.keep.bt.set_slot_of(frame, slot);
+        self.mark_chain_precision_batch()
+    }
+
     /// All that is set in `keep.bt` is traced back (after states were joined).
     pub(in crate::verifier) fn mark_chain_precision_batch(&mut self) -> Res {
         self.backtrack(None)
