@@ -48,7 +48,7 @@ impl<'t> Follower<'t> {
             );
         };
         if self.here.is_empty() {
-            self.here = self.trail.holding(insn, now).into_iter().collect();
+            self.find(insn, now);
             return Ok(());
         }
         let entries = &self.trail.entries;
@@ -60,10 +60,34 @@ impl<'t> Follower<'t> {
             .collect();
         next.sort_unstable();
         next.dedup();
+        self.with_forks(&mut next);
         if next.is_empty() && !self.may_lose(before) {
             return Err(Broken::Way { from: before });
         }
         self.settle(next, insn, now)
+    }
+
+    /// Looks for a state that speaks for all that there is.
+    fn find(&mut self, insn: usize, now: &Now<'_>) {
+        self.here = self.trail.holding(insn, now).into_iter().collect();
+        let mut here = std::mem::take(&mut self.here);
+        self.with_forks(&mut here);
+        self.here = here;
+    }
+
+    /// Adds paths that begin at the instruction itself, from the same state: it is walked once for each of two values.
+    fn with_forks(&self, list: &mut Vec<usize>) {
+        let entries = &self.trail.entries;
+        let mut at = 0;
+        while let Some(&one) = list.get(at) {
+            let is_fork = |other: &usize| {
+                (entries[*other].insn, entries[*other].frame) == (entries[one].insn, entries[one].frame)
+            };
+            let forks: Vec<usize> =
+                self.trail.after(one).filter(is_fork).filter(|other| !list.contains(other)).collect();
+            list.extend(forks);
+            at += 1;
+        }
     }
 
     /// Keeps those that hold the registers.
@@ -100,7 +124,7 @@ impl<'t> Follower<'t> {
         }
         // It may be the one that was cut off, and the others say nothing of it.
         if cut_off {
-            self.here = self.trail.holding(insn, now).into_iter().collect();
+            self.find(insn, now);
         }
         Ok(())
     }

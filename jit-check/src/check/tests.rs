@@ -124,7 +124,7 @@ fn paths_of_a_log() {
         3: insn 3 frame 0 Entry(2) covered false regs [1, 6, 10] stack Some(1)
         4: insn 6 frame 1 Entry(3) covered false regs [1, 10] stack None
         5: insn 7 frame 1 Entry(4) covered false regs [0, 1, 10] stack None
-        6: insn 4 frame 0 Insn(7) covered true regs [0, 10] stack None
+        6: insn 4 frame 0 Insn(7) covered true regs [] stack None
         7: insn 4 frame 0 Insn(1) covered false regs [6, 10] stack Some(0)
         8: insn 5 frame 0 Entry(7) covered false regs [0, 6, 10] stack Some(0)
     "#]]
@@ -205,4 +205,28 @@ fn wrong_promises_are_found() {
         "from 4 to 6: safe",
     );
     assert_eq!(look(&cut), None);
+}
+
+/// `r6 s>>= 31; r6 &= 1`: the verifier of 6.18 walks the second instruction once for each of 0 and -1.
+#[test]
+fn an_instruction_that_is_walked_twice() {
+    let insn = asm::Insn::new;
+    let insns = vec![
+        insn(0x85, 0, 0, 0, 7),
+        insn(0xbc, 6, 0, 0, 0),
+        insn(0xbf, 6, 6, 32, 0),
+        insn(0xc7, 6, 0, 0, 31),
+        insn(0x57, 6, 0, 0, 1),
+        insn(0xb7, 0, 0, 0, 0),
+        insn(0x95, 0, 0, 0, 0),
+    ];
+    let program = Program::new("twice", ProgType::SocketFilter, insns);
+    let inputs = vec![Input::default(); 32];
+    let kernel = Kernel::new(Version(6, 18), None);
+    let mut options = crate::verifier::Options::default();
+    options.log_level = 2;
+    let log = crate::verifier::verify(&program, &kernel, &options).log;
+    assert!(log.contains("from 4 to 4: "), "{log}");
+    assert_eq!(against_simulator(&program, &kernel, &inputs).expect("it is accepted"), None);
+    assert_eq!(against_log(&program, &log, &inputs).expect("it is complete"), None);
 }
