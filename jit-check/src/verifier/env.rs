@@ -181,6 +181,8 @@ pub(crate) struct SubProg {
     pub changes_pkt_data: bool,
     pub might_sleep: bool,
     pub args_cached: bool,
+    /// A function without a result, where such a one may be global (since Linux 7.1).
+    pub returns_void: bool,
     pub args: Vec<ArgInfo>,
     pub keep_fastcall_stack: bool,
     pub unreliable: bool,

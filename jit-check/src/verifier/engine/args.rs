@@ -133,13 +133,21 @@ impl<'a> Env<'a> {
         let params: Vec<_> = proto.params().collect();
         let returned = proto.type_id().and_then(|id| own.resolve(id)).map(|(_, ty)| ty);
         // Of static functions types are a help only, and nobody hears of types that are none.
-        let returns_scalar = returned.is_some_and(|ty| is_scalar(&ty));
+        let returns_void = self.since(7, 1) && proto.type_id().is_none_or(|id| id.0 == 0);
+        let returns_scalar = returns_void || returned.is_some_and(|ty| is_scalar(&ty));
         if !is_global && (params.len() > MAX_ARGS || !returns_scalar) {
             return Err(Reject(EINVAL));
         }
         if params.len() > MAX_ARGS {
             let count = params.len();
             reject!(self, EINVAL, "Global function {name}() with {count} > {MAX_ARGS} args. Buggy compiler.");
+        }
+        if !returns_scalar && self.since(7, 1) {
+            reject!(
+                self,
+                EOPNOTSUPP,
+                "Global function {name}() return value not void or scalar. Only those are supported."
+            );
         }
         if !returns_scalar {
             reject!(
@@ -148,6 +156,7 @@ impl<'a> Env<'a> {
                 "Global function {name}() doesn't return scalar. Only those are supported."
             );
         }
+        self.subprogs[subprog as usize].returns_void = returns_void;
         let mut args = Vec::with_capacity(params.len());
         for (at, param) in params.iter().enumerate() {
             let tags = self.arg_tags(func, at, is_global)?;

@@ -94,6 +94,9 @@ impl<'a> Env<'a> {
         self.subprogs[subprog as usize].called = true;
         let frame = self.cur.curframe();
         self.clear_caller_saved(frame);
+        if self.subprogs[subprog as usize].returns_void {
+            return Ok(());
+        }
         self.mark_reg_unknown(0)?;
         self.reg_mut(0).subreg_def = DEF_NOT_SUBREG;
         Ok(())

@@ -52,6 +52,11 @@ impl<'a> Env<'a> {
                 return Ok(());
             }
         }
+        let from = self.cur.frames[0].subprogno;
+        let void_subprog = is_subprog && !is_async && self.subprogs[from as usize].returns_void;
+        if void_subprog && !is_exception {
+            return Ok(());
+        }
         self.check_reg_arg(regno, Use::Src)?;
         let reg = *self.reg(regno);
         if !self.allow_ptr_leaks && reg.base != Base::Scalar {

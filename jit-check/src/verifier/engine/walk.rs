@@ -193,6 +193,9 @@ impl<'a> Env<'a> {
         let args = self.subprogs[subprog as usize].args.clone();
         if self.exception_callback == Some(subprog) {
             self.frame_mut().in_exception_callback = true;
+            if self.subprogs[subprog as usize].returns_void {
+                reject!(self, EINVAL, "exception cb cannot return void");
+            }
             if !matches!(&args[..], [only] if only.kind == ArgKind::Anything) {
                 reject!(self, EINVAL, "exception cb only supports single integer argument");
             }
