@@ -1057,7 +1057,7 @@ fn control() {
               no path leads to this instruction, and the kernel takes no dead code here
               what to do: remove it, or jump to it; a compiler leaves none with -O2; a function that nobody calls must be static
 
-            a loop with a condition that never changes: 2: (55) if r6 != 0x7 goto pc-2 infinite loop detected at insn 1
+            a loop with a condition that never changes: infinite loop detected at insn 1
               instruction 1: r0 = 0
               this loop has no bound the verifier can see: a round changes nothing that would end it
               it got there so:
