@@ -87,6 +87,12 @@ fn root_text_equals_the_verifier_log() {
 #[test]
 fn root_logs_are_read_back() {
     const TEST: &str = "root_logs_are_read_back";
+    if release() < (6, 12) {
+        eprintln!(
+            "SKIP {TEST}: logs of this kernel have lines of precision and states that nobody pastes any more"
+        );
+        return;
+    }
     let Some(data) = vmlinux(TEST) else { return };
     let btf = Btf::parse(&data).expect("the kernel's BTF is valid");
     let Some(loaded) = load_all(TEST, &btf) else { return };

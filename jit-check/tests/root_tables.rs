@@ -281,10 +281,19 @@ fn root_the_unprivileged_are_refused_the_same_helpers() {
         return;
     }
     const SYSCTL: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
-    // Guests are the tests' own; the running machine stays as it is.
-    if std::env::var_os("TRACEWELL_GUEST").is_some() {
-        let _ = std::fs::write(SYSCTL, "0");
+    /// Puts the setting back: other tests of the guest see the machine as it was.
+    struct Back(String);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            let _ = std::fs::write(SYSCTL, &self.0);
+        }
     }
+    // Guests are the tests' own; the running machine stays as it is.
+    let _back = std::env::var_os("TRACEWELL_GUEST").map(|_| {
+        let back = Back(std::fs::read_to_string(SYSCTL).unwrap_or_default());
+        let _ = std::fs::write(SYSCTL, "0");
+        back
+    });
     let sysctl = std::fs::read_to_string(SYSCTL).unwrap_or_default();
     if sysctl.trim() != "0" {
         eprintln!("SKIP {name}: kernel.unprivileged_bpf_disabled is {}", sysctl.trim());
