@@ -131,7 +131,7 @@ const SLEEPABLE: &[(MapType, (u16, u16))] = &[
 ];
 
 /// Program types that run in places where locks and timers may not be used.
-fn is_tracing_prog_type(prog_type: ProgType) -> bool {
+pub(in crate::verifier) fn is_tracing_prog_type(prog_type: ProgType) -> bool {
     matches!(
         prog_type,
         ProgType::Kprobe

@@ -3,7 +3,7 @@
 mod args;
 mod callbacks;
 mod format;
-mod maps;
+pub(in crate::verifier) mod maps;
 mod offer;
 pub(crate) mod proto;
 mod results;

@@ -45,6 +45,7 @@ impl<'a> Env<'a> {
         }
         let mut learned = Learned::default();
         self.check_kfunc_args(&kfunc, &mut learned, insn_idx)?;
+        self.check_dropped_fields(&kfunc, &learned)?;
         self.push_kfunc_callback(&kfunc, &learned, insn_idx)?;
         if flags.contains(Flag::RCU_PROTECTED) && self.since(6, 18) && !self.in_rcu_cs() {
             let name = kfunc.name;

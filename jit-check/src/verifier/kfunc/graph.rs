@@ -4,8 +4,10 @@ use super::args::Learned;
 use super::flags::Kfunc;
 use super::special::Special;
 use crate::verifier::env::{EFAULT, EINVAL, Env, Reject, Res, reject};
+use crate::verifier::helpers::maps::is_tracing_prog_type;
 use crate::verifier::objects::{Field, FieldKind};
 use crate::verifier::reg::{Base, BtfIdx, Extra, Flags, Reg};
+use bpf_sys::prog::{AttachType, ProgFlags, ProgType};
 use btf::TypeId;
 
 impl<'a> Env<'a> {
@@ -190,6 +192,43 @@ impl<'a> Env<'a> {
                 reg.flags |= flags;
             }
         });
+        Ok(())
+    }
+
+    /// Since Linux 7.2 programs that may interrupt anything do not drop objects whose fields cannot be dropped there.
+    pub(super) fn check_dropped_fields(&mut self, kfunc: &Kfunc<'a>, learned: &Learned) -> Res {
+        use FieldKind as F;
+        if !self.since(7, 2) || !matches!(kfunc.special, Special::ObjDrop | Special::PercpuObjDrop) {
+            return Ok(());
+        }
+        let ty = self.prog_type();
+        let traces = is_tracing_prog_type(ty)
+            || ty == ProgType::Tracing
+                && self.program.expected_attach_type != Some(AttachType::TraceIter)
+                && !self.program.flags.contains(ProgFlags::SLEEPABLE);
+        let record = learned.object.and_then(|(btf, id)| self.btf_record(btf, id));
+        let unsafe_there = record.is_some_and(|record| {
+            record.fields.iter().any(|field| {
+                !matches!(
+                    field.kind,
+                    F::SpinLock
+                        | F::ResSpinLock
+                        | F::Timer
+                        | F::Workqueue
+                        | F::TaskWork
+                        | F::KptrUnref
+                        | F::Refcount
+                )
+            })
+        });
+        if traces && unsafe_there {
+            let name = kfunc.name;
+            reject!(
+                self,
+                EINVAL,
+                "{name} cannot be used in tracing programs on types with NMI unsafe fields"
+            );
+        }
         Ok(())
     }
 }

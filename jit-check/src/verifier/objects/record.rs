@@ -169,9 +169,13 @@ impl<'a> Search<'_, 'a> {
             "kptr_ref" if self.version < Version(6, 4) => FieldKind::KptrRef,
             "kptr" => FieldKind::KptrRef,
             "percpu_kptr" if self.version >= Version(6, 7) => FieldKind::KptrPercpu,
-            "uptr" if self.version >= Version(6, 13) && self.wanted.has(FieldKind::Uptr) => FieldKind::Uptr,
+            "uptr" if self.version >= Version(6, 13) => FieldKind::Uptr,
             _ => return Err(EINVAL),
         };
+        // Only maps have pointers to users' memory; structs may say so all the same.
+        if kind == FieldKind::Uptr && !self.wanted.has(kind) {
+            return Ok(None);
+        }
         let (target, pointee) = self.btf.resolve(under).ok_or(EINVAL)?;
         if pointee.kind() != Kind::Struct {
             return Err(EINVAL);
