@@ -22,11 +22,7 @@ fn root_values_are_what_the_kernels_log_promised() {
     let maps = make_maps(&program(&[], &shape)).expect("maps");
     let inputs =
         [Input::default(), Input::packet((0..96).map(|at: u8| at.wrapping_mul(37)).collect::<Vec<u8>>())];
-    let options = || {
-        let mut options = LiveOptions::default();
-        options.log_level = 2;
-        options
-    };
+    let options = LiveOptions { log_level: 2, ..LiveOptions::default() };
     let mut seed = 0x1234_5678_9abc_def1_u64;
     let mut random = || {
         seed ^= seed >> 12;
@@ -38,7 +34,7 @@ fn root_values_are_what_the_kernels_log_promised() {
     for nth in 0..400 {
         let bytes: Vec<u8> = (0..64 + usize::from(random())).map(|_| random()).collect();
         let program = program(&bytes, &shape);
-        let live = match load(&program, &maps, options()) {
+        let live = match load(&program, &maps, options) {
             Ok(live) => live,
             Err(LiveError::Refused { .. }) => continue,
             Err(error) => panic!("program {nth}: {error}"),

@@ -67,7 +67,7 @@ pub(super) fn parse(log: &str) -> Result<Trail, CheckError> {
     if !is_complete {
         return Err(CheckError::Log { line: lines, what: "the statistics at the end are missing" });
     }
-    if !reader.entries.first().is_some_and(|first| first.insn == 0) {
+    if reader.entries.first().is_none_or(|first| first.insn != 0) {
         return Err(CheckError::Log { line: lines, what: "it says nothing of the first instruction" });
     }
     Ok(Trail::new(reader.entries))

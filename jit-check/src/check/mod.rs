@@ -237,9 +237,8 @@ fn run(
     trail: &Trail,
     inputs: &[Input],
 ) -> Result<(Option<Violation>, Coverage), CheckError> {
-    let mut options = interp::Options::default();
-    // A program that ends takes at most as many instructions as verifiers walk.
-    options.max_insns = 4_000_000;
+    // A program that ends seldom takes more instructions than verifiers walk.
+    let options = interp::Options { max_insns: 4_000_000, ..interp::Options::default() };
     let mut machine = Machine::new(program, options)?;
     let mut coverage = Coverage::default();
     for (input, given) in inputs.iter().enumerate() {

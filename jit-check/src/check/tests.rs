@@ -223,8 +223,7 @@ fn an_instruction_that_is_walked_twice() {
     let program = Program::new("twice", ProgType::SocketFilter, insns);
     let inputs = vec![Input::default(); 32];
     let kernel = Kernel::new(Version(6, 18), None);
-    let mut options = crate::verifier::Options::default();
-    options.log_level = 2;
+    let options = crate::verifier::Options { log_level: 2, ..crate::verifier::Options::default() };
     let log = crate::verifier::verify(&program, &kernel, &options).log;
     assert!(log.contains("from 4 to 4: "), "{log}");
     assert_eq!(against_simulator(&program, &kernel, &inputs).expect("it is accepted"), None);
