@@ -279,7 +279,7 @@ fn places(case: &Case<'_>) -> Option<Better> {
             "pass the size of the variable itself (`sizeof(buf)`), or make the variable larger",
         ));
     }
-    if case.says("invalid write to stack") && off >= 0 || case.says("invalid stack off=") && off >= 0 {
+    if off >= 0 && (case.says("invalid write to stack") || case.says("invalid stack off=")) {
         return Some(better(
             "the stack grows down from the frame pointer: there is nothing above it",
             "use offsets from -512 to -1 from r10",
