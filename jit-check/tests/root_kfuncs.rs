@@ -269,7 +269,9 @@ fn root_kernel_functions_take_what_the_kernel_takes() {
             number == 0 || kinds.contains(&caller.prog_type)
         };
         for caller in callers.iter().filter(some) {
-            for (id, name) in &functions {
+            for (id, name) in
+                functions.iter().skip(number % followed::stride(13)).step_by(followed::stride(13))
+            {
                 let mut insns = before.clone();
                 insns.extend([call(*id), mov(0, caller.returns), EXIT]);
                 let (theirs, ours) = (caller.ask_kernel(&insns), caller.ask_simulator(&insns, &kernel));

@@ -219,7 +219,8 @@ fn root_special_fields_are_what_the_kernel_finds() {
     let kernel = Kernel::new(version, Some(&btf));
     let count = Types::new().fields.len();
     let (mut tried, mut accepted, mut different) = (0, 0, Vec::new());
-    for (one, two) in (0..count).flat_map(|one| (0..count).map(move |two| (one, two))) {
+    let pairs = (0..count).flat_map(|one| (0..count).map(move |two| (one, two)));
+    for (one, two) in pairs.step_by(followed::stride(17)) {
         let mut types = Types::new();
         let (value, size, places) = types.value(one, two);
         let names = [types.fields[one].0, types.fields[two].0];
