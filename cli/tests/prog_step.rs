@@ -13,12 +13,12 @@ fn steps(commands: &str, args: &[&str], expected: Expect) {
     expected.assert_eq(&run.out);
 }
 
-const FIND: &str = ".map box type=array key=4 value=16 entries=1
+const FIND: &str = ".map box type=array key=4 value=16 entries=16
 .func main
     r6 = *(u32 *)(r1 +0)
     r6 &= 15
     *(u32 *)(r10 -4) = 9
-    *(u32 *)(r10 -4) = 0
+    *(u32 *)(r10 -4) = r6
     r1 = map[box]
     r2 = r10
     r2 += -4
@@ -167,7 +167,7 @@ fn breakpoints_functions_memory_and_maps() {
             >    9: if r0 == 0x0 goto pc+2
                  * r10 = 0xff00000100000200 (stack of frame 0+0)        the frame pointer
             > stack
-                   all zero
+                   fp-8 = 0x0000000200000000
             > c
             >b  10: r0 += r6
             > s
@@ -186,6 +186,7 @@ fn breakpoints_functions_memory_and_maps() {
                  * r1  = 0xff00000e00000000 (context+0)                 a pointer to the context
                  * r2  = 0x0                                            not written on this path
                  * r6  = 0x0                                            not written on this path
+                 * fp-8 = 0x0
             > e
             it ended after 15 instructions: r0 = 0x0; `back` goes back
         "#]],
