@@ -9,7 +9,7 @@ use tracewell_jit_check::live::{Input, LiveError, LiveOptions, load, make_maps};
 fn root_values_are_what_the_kernels_log_promised() {
     const NAME: &str = "root_values_are_what_the_kernels_log_promised";
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    if release.starts_with("5.") {
+    if !release.starts_with("6.") {
         eprintln!("SKIP {NAME}: logs of this kernel are written in another way");
         return;
     }

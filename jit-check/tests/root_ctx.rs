@@ -372,7 +372,10 @@ fn sweep(test: &str, wanted: usize, targets: impl FnOnce(&Btf<'_>) -> Vec<Target
             let insns = target.insns(Some(trial));
             let theirs = target.ask_kernel(&insns);
             let ours = target.ask_simulator(&insns, &kernel);
-            if theirs != ours {
+            // Pointers of tracepoints that may be errors: 6.12's updates refuse them by an offset of -1, in other words.
+            let masked =
+                |said: &(bool, String)| !said.0 && said.1.contains("invalid negative access: off=-1");
+            if theirs != ours && (ours.0 || !masked(&theirs)) {
                 different.push(format!("{} {:?}: kernel {theirs:?}, ours {ours:?}", target.name, trial.insn));
             }
         }
