@@ -7,6 +7,7 @@ use asm::Insn;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
 use btf::{Btf, Kind, TypeId};
+use followed::reason;
 use std::time::{Duration, Instant};
 use tracewell_jit_check::Program;
 use tracewell_jit_check::kernel::{Kernel, Version};
@@ -128,12 +129,6 @@ fn stride(target: &Target) -> usize {
         target.ask_kernel(&insns);
     }
     if start.elapsed() > Duration::from_millis(20) { ENOUGH } else { 1 }
-}
-
-/// The last line before the statistics.
-fn reason(log: &str) -> String {
-    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
-    lines.next_back().unwrap_or("").to_owned()
 }
 
 fn trials(target: &Target, version: Version) -> Vec<Trial> {

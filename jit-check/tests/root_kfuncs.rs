@@ -7,6 +7,7 @@ use asm::Insn;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
 use btf::{Btf, Kind, TypeId};
+use followed::reason;
 use std::collections::BTreeMap;
 use tracewell_jit_check::Program;
 use tracewell_jit_check::kernel::{Kernel, Version};
@@ -85,12 +86,6 @@ impl Caller {
             if verdict.accepted { verdict.unmodelled.join(", ") } else { reason(&verdict.log) },
         )
     }
-}
-
-/// The last line before the statistics.
-fn reason(log: &str) -> String {
-    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
-    lines.next_back().unwrap_or("").to_owned()
 }
 
 fn callers(btf: &Btf<'_>) -> Vec<Caller> {

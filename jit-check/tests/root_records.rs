@@ -9,6 +9,7 @@ use bpf_sys::map::{Map, MapCreate, MapType};
 use bpf_sys::prog::{ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
 use btf::{Btf, Builder, Endian, IntEncoding, Kind, NewMember, TypeId};
+use followed::reason;
 use loader::MapSpec;
 use std::os::fd::{AsFd, AsRawFd};
 use tracewell_jit_check::Program;
@@ -172,12 +173,6 @@ fn program(map: i32, place: u32, trial: &[Insn]) -> Vec<Insn> {
     insns.extend_from_slice(trial);
     insns.extend([mov(0, 0), EXIT]);
     insns
-}
-
-/// The last line before the statistics.
-fn reason(log: &str) -> String {
-    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
-    lines.next_back().unwrap_or("").to_owned()
 }
 
 fn ask_kernel(insns: &[Insn]) -> (bool, String) {

@@ -6,6 +6,7 @@ mod followed;
 use asm::Insn;
 use bpf_sys::prog::{ProgFlags, ProgLoad, ProgType};
 use bpf_sys::{Error, memlock};
+use followed::reason;
 use std::time::{Duration, Instant};
 use tracewell_jit_check::Program;
 use tracewell_jit_check::kernel::{Kernel, Version};
@@ -94,11 +95,6 @@ fn program(dice: &mut Dice) -> Vec<Insn> {
         EXIT,
     ]);
     insns
-}
-
-fn reason(log: &str) -> String {
-    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
-    lines.next_back().unwrap_or("").to_owned()
 }
 
 #[test]

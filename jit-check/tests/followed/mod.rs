@@ -21,3 +21,10 @@ pub fn is_followed(test: &str) -> bool {
 pub fn stride(guests: usize) -> usize {
     if std::env::var_os("TRACEWELL_GUEST").is_some() { guests } else { 1 }
 }
+
+/// The last line before the statistics.
+#[allow(dead_code)]
+pub fn reason(log: &str) -> String {
+    let mut lines = log.lines().filter(|line| !line.starts_with("processed ") && !line.is_empty());
+    lines.next_back().unwrap_or("").to_owned()
+}

@@ -5,6 +5,7 @@ use super::super::env::{
 };
 use super::super::reg::{Base, BtfIdx, Flags};
 use bpf_sys::prog::{AttachType, ProgType};
+use btf::raw::kind_name;
 use btf::{Btf, Kind, Type, TypeId};
 
 /// Arguments that fit into registers.
@@ -54,32 +55,6 @@ fn context_type(ty: ProgType) -> Option<&'static str> {
         ProgType::Netfilter => "bpf_nf_ctx",
         _ => return None,
     })
-}
-
-/// The kernel's word for a kind of types.
-pub(in crate::verifier) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Int => "INT",
-        Kind::Ptr => "PTR",
-        Kind::Array => "ARRAY",
-        Kind::Struct => "STRUCT",
-        Kind::Union => "UNION",
-        Kind::Enum => "ENUM",
-        Kind::Fwd => "FWD",
-        Kind::Typedef => "TYPEDEF",
-        Kind::Volatile => "VOLATILE",
-        Kind::Const => "CONST",
-        Kind::Restrict => "RESTRICT",
-        Kind::Func => "FUNC",
-        Kind::FuncProto => "FUNC_PROTO",
-        Kind::Var => "VAR",
-        Kind::Datasec => "DATASEC",
-        Kind::Float => "FLOAT",
-        Kind::DeclTag => "DECL_TAG",
-        Kind::TypeTag => "TYPE_TAG",
-        Kind::Enum64 => "ENUM64",
-        _ => "UNKNOWN",
-    }
 }
 
 fn is_scalar(ty: &Type<'_>) -> bool {

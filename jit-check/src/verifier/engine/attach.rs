@@ -3,8 +3,8 @@
 use super::super::env::{EINVAL, ENOTSUPP, EOPNOTSUPP, Env, Reject, Res, reject};
 use super::super::reg::BtfIdx;
 use super::super::state::RetRange;
-use super::args::kind_name;
 use bpf_sys::prog::{AttachType, ProgFlags, ProgType};
+use btf::raw::kind_name;
 use btf::{Kind, Type, TypeId};
 
 /// Most parameters of a function that is attached to.

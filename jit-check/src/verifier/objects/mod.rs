@@ -9,9 +9,10 @@ mod slots;
 mod types;
 mod walk;
 
+pub(in crate::verifier) use btf::raw::kind_name;
 pub(in crate::verifier) use iter::IterArg;
 pub(in crate::verifier) use types::is_projection;
-pub(in crate::verifier) use walk::{Step, kind_name, shown_name, sized};
+pub(in crate::verifier) use walk::{Step, shown_name, sized};
 
 use super::kfunc::Kfunc;
 use super::reg::BtfIdx;

@@ -57,32 +57,6 @@ pub(in crate::verifier) fn sized<'a>(btf: &Btf<'a>, id: u32) -> Option<Sized<'a>
     None
 }
 
-/// How the log names a kind of type.
-pub(in crate::verifier) fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Int => "INT",
-        Kind::Ptr => "PTR",
-        Kind::Array => "ARRAY",
-        Kind::Struct => "STRUCT",
-        Kind::Union => "UNION",
-        Kind::Enum => "ENUM",
-        Kind::Fwd => "FWD",
-        Kind::Typedef => "TYPEDEF",
-        Kind::Volatile => "VOLATILE",
-        Kind::Const => "CONST",
-        Kind::Restrict => "RESTRICT",
-        Kind::Func => "FUNC",
-        Kind::FuncProto => "FUNC_PROTO",
-        Kind::Var => "VAR",
-        Kind::Datasec => "DATASEC",
-        Kind::Float => "FLOAT",
-        Kind::DeclTag => "DECL_TAG",
-        Kind::TypeTag => "TYPE_TAG",
-        Kind::Enum64 => "ENUM64",
-        _ => "UNKNOWN",
-    }
-}
-
 /// A type's name as the log writes it.
 pub(in crate::verifier) fn shown_name<'a>(ty: &Type<'a>) -> &'a str {
     match ty.name() {
